@@ -1,0 +1,125 @@
+//! Wiring only: context, routes, workers, tasks.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use axum::Router as AxumRouter;
+use loco_rs::{
+    Result,
+    app::{AppContext, Hooks, Initializer},
+    bgworker::{BackgroundWorker, Queue},
+    boot::{BootResult, ServeParams, StartMode, create_app},
+    config::Config,
+    controller::{AppRoutes, middleware::MiddlewareLayer},
+    environment::Environment,
+    task::Tasks,
+};
+use migration::Migrator;
+
+use crate::{
+    controllers,
+    http::edge::Edge,
+    initializers::{boot, components, serve, worker_duties},
+    settings::Settings,
+    tasks, telemetry,
+    workers::image_generation::ImageGenerationWorker,
+};
+
+/// The application.
+pub struct App;
+
+#[async_trait]
+impl Hooks for App {
+    fn app_name() -> &'static str {
+        env!("CARGO_CRATE_NAME")
+    }
+
+    fn app_version() -> String {
+        format!(
+            "{} ({})",
+            env!("CARGO_PKG_VERSION"),
+            option_env!("BUILD_SHA").or(option_env!("GITHUB_SHA")).unwrap_or("dev")
+        )
+    }
+
+    async fn boot(
+        mode: StartMode,
+        environment: &Environment,
+        config: Config,
+    ) -> Result<BootResult> {
+        create_app::<Self, Migrator>(mode, environment, config).await
+    }
+
+    async fn load_config(environment: &Environment) -> Result<Config> {
+        boot::load(environment).await
+    }
+
+    async fn after_context(ctx: AppContext) -> Result<AppContext> {
+        components::install(ctx)
+    }
+
+    fn init_logger(ctx: &AppContext) -> Result<bool> {
+        telemetry::init_logging(&ctx.config.logger);
+        Ok(true)
+    }
+
+    async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
+        Ok(vec![])
+    }
+
+    fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
+        // The framework's own layers answer in another envelope; ours replace all of them.
+        Settings::of(ctx).map_or_else(
+            |_| Vec::new(),
+            |settings| vec![Box::new(Edge(settings)) as Box<dyn MiddlewareLayer>],
+        )
+    }
+
+    fn routes(_ctx: &AppContext) -> AppRoutes {
+        AppRoutes::with_default_routes() // controller routes below
+            .add_route(controllers::health::routes())
+            .add_route(controllers::auth::routes())
+            .add_route(controllers::gotrue::routes())
+            .add_route(controllers::users::routes())
+            .add_route(controllers::image::routes())
+            .add_route(controllers::jobs::routes())
+            .add_route(controllers::r2files::routes())
+            .add_route(controllers::files::routes())
+    }
+
+    async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
+        queue.register(ImageGenerationWorker::build(ctx)).await?;
+        worker_duties::start(ctx)
+    }
+
+    async fn serve(app: AxumRouter, ctx: &AppContext, params: &ServeParams) -> Result<()> {
+        serve::run(app, ctx, params, || Self::on_shutdown(ctx)).await
+    }
+
+    async fn on_shutdown(ctx: &AppContext) {
+        if let Some(queue) = &ctx.queue_provider {
+            queue.shutdown().ok();
+        }
+    }
+
+    fn register_tasks(tasks: &mut Tasks) {
+        tasks.register(tasks::ledger_check::LedgerCheck);
+        tasks.register(tasks::credits_adjust::CreditsAdjust);
+        tasks.register(tasks::admin_grant::AdminGrant);
+        tasks.register(tasks::db_shell::DbShell);
+        tasks.register(tasks::db_stop::DbStop);
+        tasks.register(tasks::db_reset_cluster::DbResetCluster);
+        // tasks-inject (do not remove)
+    }
+
+    async fn truncate(_ctx: &AppContext) -> Result<()> {
+        // Ledger tables are append-only, so a database is thrown away as a whole, never emptied.
+        Err(loco_rs::Error::string(
+            "the ledger is append-only; use `cargo loco task db_reset_cluster confirm:yes`",
+        ))
+    }
+
+    async fn seed(_ctx: &AppContext, _base: &Path) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! From a bearer token to a user: what every protected route asks first.
+
+use sea_orm::DatabaseConnection;
+
+use super::{AuthError, first_sight, tokens::{Claims, TokenKeys}};
+use crate::models::users::{self, Profile};
+
+/// Name of the identity provider that keeps the accounts in this database.
+pub const LOCAL: &str = "local";
+
+/// A proven caller.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    pub profile: Profile,
+    pub claims: Claims,
+}
+
+/// Proves `token` and reads its user in one round trip; a user not seen before is made.
+///
+/// # Errors
+/// See [`AuthError`].
+pub async fn authenticate(
+    db: &DatabaseConnection,
+    keys: &TokenKeys,
+    token: &str,
+    welcome: i64,
+) -> Result<Authenticated, AuthError> {
+    let claims = keys.verify(token)?;
+    let known =
+        users::Entity::find_by_identity(db, LOCAL, &claims.subject.to_string()).await?;
+    let profile = match known {
+        Some(profile) => profile,
+        None => first_sight::from_claims(db, &claims, LOCAL, welcome).await?,
+    };
+    if profile.is_anonymized {
+        return Err(AuthError::SessionInvalid);
+    }
+    Ok(Authenticated { profile, claims })
+}
+
+/// The token of an `Authorization` header: scheme `Bearer` in any case, then white space.
+#[must_use]
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(char::is_whitespace)?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

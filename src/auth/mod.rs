@@ -1,0 +1,38 @@
+//! Who somebody is: tokens, passwords, own accounts, first sight of a user.
+
+pub mod first_sight;
+pub mod guard;
+pub mod local;
+pub mod passwords;
+pub mod tokens;
+
+use sea_orm::DbErr;
+
+/// What can go wrong while somebody proves who they are.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No token, a broken one, an expired one, or one that we did not sign.
+    #[error("the token is missing or not valid")]
+    Unauthenticated,
+    /// A good signature over claims that we do not accept (role, subject, audience, issuer).
+    #[error("the token's claims are not accepted")]
+    ClaimsRefused,
+    /// The token is good but its user is gone or cannot be made.
+    #[error("the session is no longer valid")]
+    SessionInvalid,
+    /// Unknown e-mail or wrong password; which of the two is not told.
+    #[error("invalid e-mail or password")]
+    InvalidCredentials,
+    #[error("the e-mail is already registered")]
+    EmailTaken,
+    #[error("the password must have 8 to 128 characters")]
+    WeakPassword,
+    /// Unknown, expired or revoked refresh token.
+    #[error("the refresh token is not valid")]
+    RefreshTokenInvalid,
+    /// A password hash or token could not be made.
+    #[error("credentials could not be processed: {0}")]
+    Crypto(String),
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}

@@ -1,0 +1,10 @@
+//! HTTP in: one file per route family, thin.
+
+pub mod auth;
+pub mod files;
+pub mod gotrue;
+pub mod health;
+pub mod image;
+pub mod jobs;
+pub mod r2files;
+pub mod users;

@@ -1,0 +1,137 @@
+//! Bodies of `/api/auth/*` and `/auth/v1/*`.
+
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, Length};
+use crate::http::ApiResult;
+
+/// Bounds of a password, characters (platform contract 4.1).
+pub const PASSWORD: Length = Length::between(8, 128);
+/// Longest name that somebody shows, characters.
+const DISPLAY_NAME_MAX: usize = 80;
+
+/// `POST /api/auth/signup`.
+#[derive(Debug)]
+pub struct SignUp {
+    pub email: String,
+    pub password: Option<String>,
+    pub display_name: Option<String>,
+}
+
+impl SignUp {
+    /// # Errors
+    /// 400 with every broken rule.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            email: fields.required_email("email"),
+            display_name: fields.text("displayName", Length::max(DISPLAY_NAME_MAX)),
+            password: fields.text("password", PASSWORD),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /api/auth/login`.
+#[derive(Debug)]
+pub struct LogIn {
+    pub email: String,
+    pub password: String,
+}
+
+impl LogIn {
+    /// # Errors
+    /// 400 with every broken rule.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            email: fields.required_email("email"),
+            password: fields.required_text("password", PASSWORD),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /api/auth/oauth-callback`: tokens that the client already holds.
+#[derive(Debug)]
+pub struct TokenPair {
+    pub access_token: Option<String>,
+    pub refresh_token: Option<String>,
+}
+
+impl TokenPair {
+    /// Takes what is there; the controller says what is missing.
+    #[must_use]
+    pub fn parse(body: Map<String, Value>) -> Self {
+        let mut fields = Fields::new(body);
+        Self {
+            access_token: fields.text("access_token", Length::default()),
+            refresh_token: fields.text("refresh_token", Length::default()),
+        }
+    }
+}
+
+/// `POST /auth/v1/signup`, as supabase-js sends it.
+#[derive(Debug)]
+pub struct GoTrueSignUp {
+    pub email: String,
+    pub password: String,
+    pub data: Map<String, Value>,
+}
+
+impl GoTrueSignUp {
+    /// # Errors
+    /// 400 when a field has the wrong type; the password's strength is judged by the auth room.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            email: fields.required_email("email"),
+            password: fields.required_text("password", Length::default()),
+            data: fields.object("data").unwrap_or_default(),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /auth/v1/token?grant_type=password`.
+#[derive(Debug)]
+pub struct PasswordGrant {
+    pub email: String,
+    pub password: String,
+}
+
+impl PasswordGrant {
+    /// # Errors
+    /// 400 when a field is missing.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            email: fields.required_email("email"),
+            password: fields.required_text("password", Length::default()),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /auth/v1/token?grant_type=refresh_token`.
+#[derive(Debug)]
+pub struct RefreshGrant {
+    pub refresh_token: String,
+}
+
+impl RefreshGrant {
+    /// # Errors
+    /// 400 when the field is missing.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            refresh_token: fields.required_text("refresh_token", Length::default()),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}

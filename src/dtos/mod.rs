@@ -1,0 +1,6 @@
+//! Request bodies: one file per family, each a checked shape made from raw JSON fields.
+
+pub mod auth;
+pub mod fields;
+pub mod generation;
+pub mod users;

@@ -1,0 +1,129 @@
+//! From a wanted picture to an admitted job: model, options, references, credits, then one
+//! transaction. Everything that can be refused is refused before anything is written.
+
+use sea_orm::prelude::Uuid;
+use serde_json::{Map, Value, json};
+
+use super::{
+    RequestError,
+    pipeline::Pipeline,
+    references,
+    registry::ImageRoute,
+    request::{ImageInput, public_options},
+};
+use crate::{
+    jobs::{JobError, admission, route},
+    models::{
+        jobs::{JobType, NewJob},
+        users::Profile,
+    },
+    payments::ledger::LedgerError,
+    storage::{Folder, ObjectKey},
+};
+
+/// A picture that a user wants.
+#[derive(Debug)]
+pub struct WantedImage {
+    pub prompt: String,
+    pub model: Option<String>,
+    pub image_base64: Option<String>,
+    pub references: Vec<String>,
+    pub options: Map<String, Value>,
+    pub avatar_id: Option<String>,
+    pub avatar_image_id: Option<String>,
+    pub product_id: Option<String>,
+    pub style_id: Option<String>,
+}
+
+/// Ids of the request that a job came from.
+#[derive(Debug, Default)]
+pub struct Origin {
+    pub request_id: Option<String>,
+    pub correlation_id: Option<String>,
+}
+
+impl Pipeline {
+    /// Admits an image job and gives its id.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; nothing is written then.
+    pub async fn admit_image(
+        &self,
+        user: &Profile,
+        route_of: &ImageRoute,
+        wanted: WantedImage,
+        origin: Origin,
+    ) -> Result<Uuid, RequestError> {
+        let model = route_of.resolve_model(wanted.model.as_deref())?;
+        let provider = self.registry.provider(route_of.provider)?;
+        let mut options = wanted.options;
+        let sources = references::sources(wanted.image_base64, wanted.references, &mut options);
+        let mut input = ImageInput {
+            prompt: wanted.prompt,
+            model: model.to_owned(),
+            options,
+            references: Vec::new(),
+            inputs_prefix: None,
+            avatar_id: wanted.avatar_id,
+            avatar_image_id: wanted.avatar_image_id,
+            product_id: wanted.product_id,
+            style_id: wanted.style_id,
+        };
+        let checked = provider.check(&input, sources.len())?;
+        let price = self.settings.credits.prices.image;
+        let cost = i64::from(checked.outputs).saturating_mul(price);
+        let images = references::load(sources, &self.fetcher, &self.settings).await?;
+        let job_id = Uuid::now_v7();
+        if !images.is_empty() {
+            // The transaction below decides; this only spares the upload where it is hopeless.
+            if user.available.saturating_sub(cost) < self.settings.credits.grace.saturating_neg() {
+                let available = user.available;
+                return Err(JobError::from(LedgerError::Insufficient { required: cost, available }).into());
+            }
+            input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
+            input.references =
+                references::store(images, user.id, job_id, &self.db, &self.storage, &self.settings)
+                    .await?;
+        }
+        let job = self.new_job(user, route_of, job_id, &input, cost, checked.warnings, origin)?;
+        admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
+        Ok(job_id)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn new_job(
+        &self,
+        user: &Profile,
+        route_of: &ImageRoute,
+        id: Uuid,
+        input: &ImageInput,
+        cost: i64,
+        warnings: Vec<String>,
+        origin: Origin,
+    ) -> Result<NewJob, RequestError> {
+        let job_type = JobType::ImageGeneration;
+        Ok(NewJob {
+            id,
+            user_id: user.id,
+            queue: route(&job_type).queue.to_owned(),
+            r#type: job_type,
+            provider: route_of.provider.to_owned(),
+            model: input.model.clone(),
+            prompt: Some(input.prompt.clone()),
+            input: serde_json::to_value(input)
+                .map_err(|error| RequestError::InvalidOption(error.to_string()))?,
+            metadata: json!({
+                "options": public_options(&input.options),
+                "avatarId": input.avatar_id,
+                "avatarImageId": input.avatar_image_id,
+                "productId": input.product_id,
+                "styleId": input.style_id,
+            }),
+            warnings: json!(warnings),
+            cost,
+            deadline_ms: i64::try_from(self.settings.jobs.deadline_ms).unwrap_or(i64::MAX),
+            request_id: origin.request_id,
+            correlation_id: origin.correlation_id,
+        })
+    }
+}

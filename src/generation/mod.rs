@@ -1,0 +1,38 @@
+//! Generation: what is wanted, who makes it, and the pipeline that carries a job through.
+
+pub mod admission;
+pub mod error;
+pub mod options;
+pub mod pipeline;
+pub mod provider;
+pub mod providers;
+pub mod references;
+pub mod registry;
+pub mod request;
+mod retry;
+
+use crate::{jobs::JobError, net::NetError, storage::StorageError};
+
+/// Why a wanted picture is refused at the door.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("Unsupported model: {0}")]
+    UnsupportedModel(String),
+    #[error("Unsupported provider: {0}")]
+    UnsupportedProvider(String),
+    /// An option has a value that no provider takes.
+    #[error("{0}")]
+    InvalidOption(String),
+    /// A reference image cannot be used; the sentence says which and why.
+    #[error("{0}")]
+    InvalidReference(String),
+    /// The provider has no key here.
+    #[error("{0} is not configured")]
+    NotConfigured(&'static str),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+}

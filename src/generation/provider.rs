@@ -1,0 +1,107 @@
+//! The contract of a provider: check, submit, poll, read. A provider holds no state of a job and
+//! knows nothing of the database; the pipeline persists between the steps.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{RequestError, error::ProviderError, request::ImageInput};
+use crate::net::Policy;
+
+/// What a provider says to a request before it is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Pictures that will be made; each is charged.
+    pub outputs: u32,
+    /// Options that are ignored or changed, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// A reference image with its bytes.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    pub bytes: Bytes,
+    pub mime_type: String,
+}
+
+/// One picture to make.
+#[derive(Debug)]
+pub struct Work<'a> {
+    pub input: &'a ImageInput,
+    pub references: &'a [Reference],
+}
+
+/// How a submission went.
+#[derive(Debug)]
+pub enum Submission {
+    /// The pictures are there at once.
+    Done(Vec<Output>),
+    /// The provider works on it under this id.
+    Accepted(Task),
+}
+
+/// An upstream task, as stored with the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub id: String,
+    /// What polling needs beside the id.
+    pub state: Value,
+}
+
+/// How an upstream task stands.
+#[derive(Debug)]
+pub enum Status {
+    /// Not finished; also for states that we do not know.
+    Pending,
+    Done(Vec<Output>),
+}
+
+/// One picture of an answer.
+#[derive(Debug, Clone)]
+pub enum Output {
+    Bytes(Bytes),
+    /// A temporary address, to be fetched through the guarded fetcher at once.
+    Url(String),
+}
+
+/// How a provider's tasks are looked after.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two polls.
+    pub poll_interval: Duration,
+    /// From submission until the generation is given up.
+    pub budget: Duration,
+}
+
+/// An image provider.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Checks the options of a request.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidOption`] for what the provider would refuse.
+    fn check(&self, input: &ImageInput, references: usize) -> Result<Checked, RequestError>;
+
+    /// Model id upstream, as stored with the file.
+    fn upstream_model(&self, input: &ImageInput) -> String;
+
+    /// Starts the work, once.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError>;
+
+    /// Looks how a task stands.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    async fn poll(&self, task: &Task) -> Result<Status, ProviderError>;
+
+    /// How its tasks are looked after.
+    fn pace(&self) -> Pace;
+
+    /// Which addresses its results may have.
+    fn result_policy(&self, max_bytes: u64) -> Policy;
+}

@@ -1,0 +1,4 @@
+//! One file per provider: its wire types, its mapping, its errors.
+
+pub mod demo;
+pub mod flux;

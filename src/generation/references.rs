@@ -1,0 +1,181 @@
+//! Reference images on their way in: decoded, looked at, and put into the bucket under `inputs/`.
+//! User-given addresses are fetched here through the guarded fetcher; no provider ever sees them.
+
+use std::time::Duration;
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use sea_orm::{DatabaseConnection, prelude::Uuid};
+use serde_json::{Map, Value};
+
+use super::{RequestError, request::StoredReference};
+use crate::{
+    models::object_deletions,
+    net::{GuardedFetcher, Hosts, NetError, Policy},
+    settings::Settings,
+    storage::{Folder, ImageKind, ObjectKey, Storage},
+};
+
+/// Time a user's address may take to give its image.
+const FETCH_LIMIT: Duration = Duration::from_secs(20);
+/// Milliseconds beyond the job's deadline after which its inputs go in any case.
+const LEFTOVER_GRACE_MS: i64 = 600_000;
+
+/// Provider options that hold an image rather than a setting.
+const IMAGE_OPTIONS: [&str; 9] = [
+    "image_prompt", "input_image", "input_image_2", "input_image_3", "input_image_4",
+    "input_image_5", "input_image_6", "input_image_7", "input_image_8",
+];
+
+const PERMISSIVE: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PERMISSIVE);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PERMISSIVE);
+
+/// An image with its real type.
+#[derive(Debug, Clone)]
+pub struct ReferenceImage {
+    pub bytes: Bytes,
+    pub kind: ImageKind,
+}
+
+/// Everything in a request that is an image, in the providers' order: `imageBase64`, `references`,
+/// then images among the options, which are taken out of them.
+#[must_use]
+pub fn sources(
+    image_base64: Option<String>,
+    references: Vec<String>,
+    options: &mut Map<String, Value>,
+) -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    if let Some(text) = image_base64 {
+        sources.push(("imageBase64".to_owned(), text));
+    }
+    for (index, text) in references.into_iter().enumerate() {
+        sources.push((format!("references.{index}"), text));
+    }
+    for name in IMAGE_OPTIONS {
+        if let Some(Value::String(text)) = options.remove(name)
+            && !text.is_empty()
+        {
+            sources.push((name.to_owned(), text));
+        }
+    }
+    sources
+}
+
+/// Decodes or fetches every source and checks that it is a picture.
+///
+/// # Errors
+/// [`RequestError::InvalidReference`] naming the first that cannot be used.
+pub async fn load(
+    sources: Vec<(String, String)>,
+    fetcher: &GuardedFetcher,
+    settings: &Settings,
+) -> Result<Vec<ReferenceImage>, RequestError> {
+    let limits = &settings.generation;
+    if sources.len() > limits.max_references {
+        return Err(RequestError::InvalidReference(format!(
+            "At most {} reference images can be given.",
+            limits.max_references
+        )));
+    }
+    let mut images = Vec::with_capacity(sources.len());
+    for (name, text) in sources {
+        let bytes = if text.starts_with("http://") || text.starts_with("https://") {
+            fetch(&name, &text, fetcher, limits.max_reference_bytes).await?
+        } else {
+            decode(&name, &text)?
+        };
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if size > limits.max_reference_bytes {
+            return Err(RequestError::InvalidReference(format!(
+                "{name} must not be larger than {} MB.",
+                limits.max_reference_bytes / 1024 / 1024
+            )));
+        }
+        let kind = ImageKind::of(&bytes).ok_or_else(|| {
+            RequestError::InvalidReference(format!(
+                "{name} must be a PNG, JPEG, WebP or GIF picture."
+            ))
+        })?;
+        images.push(ReferenceImage { bytes, kind });
+    }
+    Ok(images)
+}
+
+fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {
+    let invalid = || RequestError::InvalidReference(format!("{name} must be valid base64."));
+    let encoded = match text.strip_prefix("data:") {
+        None => text,
+        Some(rest) => {
+            let (head, data) = rest.split_once(',').ok_or_else(invalid)?;
+            if !head.to_ascii_lowercase().ends_with(";base64") {
+                return Err(invalid());
+            }
+            data
+        }
+    };
+    let encoded = encoded.trim();
+    if encoded.is_empty() {
+        return Err(invalid());
+    }
+    let engine = if encoded.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    engine.decode(encoded).map(Bytes::from).map_err(|_| invalid())
+}
+
+async fn fetch(
+    name: &str,
+    url: &str,
+    fetcher: &GuardedFetcher,
+    max_bytes: u64,
+) -> Result<Bytes, RequestError> {
+    let policy = Policy::new(Hosts::AnyPublic, max_bytes, FETCH_LIMIT);
+    let reason = match fetcher.fetch(url, &policy).await {
+        Ok(fetched) => return Ok(fetched.bytes),
+        Err(NetError::InvalidUrl | NetError::Forbidden { .. }) => {
+            "must be a public https address"
+        }
+        Err(NetError::TooLarge { .. }) => "is too large",
+        Err(_) => "could not be downloaded",
+    };
+    Err(RequestError::InvalidReference(format!("{name} {reason}.")))
+}
+
+/// Stores the images under `inputs/` and notes them for deletion in case their job never comes to be.
+///
+/// # Errors
+/// When storage or database fail.
+pub async fn store(
+    images: Vec<ReferenceImage>,
+    user_id: Uuid,
+    job_id: Uuid,
+    db: &DatabaseConnection,
+    storage: &Storage,
+    settings: &Settings,
+) -> Result<Vec<StoredReference>, RequestError> {
+    let prefix = ObjectKey::job_prefix(Folder::Inputs, user_id, job_id);
+    let deadline_ms = i64::try_from(settings.jobs.deadline_ms).unwrap_or(i64::MAX);
+    object_deletions::Entity::schedule(
+        db,
+        &prefix,
+        true,
+        deadline_ms.saturating_add(LEFTOVER_GRACE_MS),
+    )
+    .await
+    .map_err(crate::jobs::JobError::from)?;
+    let mut stored = Vec::with_capacity(images.len());
+    for (index, image) in images.into_iter().enumerate() {
+        let n = index.saturating_add(1);
+        let key = ObjectKey::of_job(Folder::Inputs, user_id, job_id, n, image.kind.extension());
+        storage.put(&key, image.bytes, image.kind.mime()).await?;
+        stored.push(StoredReference {
+            key: key.as_str().to_owned(),
+            mime_type: image.kind.mime().to_owned(),
+        });
+    }
+    Ok(stored)
+}

@@ -1,0 +1,63 @@
+//! What follows a failure: another try after a pause, or the end (providers contract 0.2).
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::error::{FaultClass, ProviderError};
+use crate::settings;
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Retry {
+        delay: Duration,
+        /// Whether it uses up one of the job's tries.
+        counts: bool,
+    },
+    GiveUp,
+}
+
+/// Decides about a failure of a job that failed `tries` times before and was claimed `claim_no`
+/// times.
+#[must_use]
+pub fn decide(
+    error: &ProviderError,
+    tries: i32,
+    claim_no: i32,
+    jobs: &settings::Jobs,
+) -> Decision {
+    let failures = tries.saturating_add(1);
+    match error.class {
+        FaultClass::Transient if failures < jobs.max_tries => Decision::Retry {
+            delay: error.retry_after.unwrap_or_else(|| pause(tries, jobs)),
+            counts: true,
+        },
+        FaultClass::BadUpstream if tries == 0 && jobs.max_tries > 1 => Decision::Retry {
+            delay: pause(tries, jobs),
+            counts: true,
+        },
+        // Being told to wait is not the job's fault; its deadline bounds it.
+        FaultClass::RateLimited => Decision::Retry {
+            delay: error
+                .retry_after
+                .unwrap_or_else(|| pause(claim_no.saturating_sub(1), jobs)),
+            counts: false,
+        },
+        FaultClass::Transient
+        | FaultClass::BadUpstream
+        | FaultClass::Operator
+        | FaultClass::BadInput
+        | FaultClass::Moderated
+        | FaultClass::OutOfTime => Decision::GiveUp,
+    }
+}
+
+/// `base * 2^n`, at most the maximum, spread by a fifth so that failures do not come back in step.
+fn pause(n: i32, jobs: &settings::Jobs) -> Duration {
+    let doubled = 2_u64.saturating_pow(u32::try_from(n.clamp(0, 20)).unwrap_or_default());
+    let pause_ms = jobs.backoff_base_ms.saturating_mul(doubled).min(jobs.backoff_max_ms);
+    let spread = pause_ms / 5;
+    let jitter = rand::rng().random_range(0..=spread.saturating_mul(2));
+    Duration::from_millis(pause_ms.saturating_sub(spread).saturating_add(jitter))
+}

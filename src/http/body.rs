@@ -1,0 +1,118 @@
+//! Request bodies: read with a limit, parsed once, and never trusted.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::header,
+};
+use futures_util::StreamExt;
+use loco_rs::app::AppContext;
+use serde_json::{Map, Value};
+
+use super::error::{ApiError, ApiResult, ErrorCode};
+use crate::settings::Settings;
+
+/// Bytes beyond the limit that are read and thrown away, so that a client which only listens after
+/// it has sent everything still gets the 413.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The JSON object of a request. Absent, empty and non-JSON bodies count as `{}` (platform contract
+/// 1.2), so that a missing field and a missing body give the same answer.
+///
+/// Handlers name it last: the caller is checked before any of the body is read.
+#[derive(Debug)]
+pub struct JsonBody(pub Map<String, Value>);
+
+impl FromRequest<AppContext> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, ctx: &AppContext) -> Result<Self, Self::Rejection> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| {
+                let mime = value.split(';').next().unwrap_or_default().trim();
+                mime.eq_ignore_ascii_case("application/json") || mime.ends_with("+json")
+            });
+        let limit = Settings::of(ctx)
+            .map_err(|_| ApiError::internal())?
+            .http
+            .body_limit_bytes;
+        if !is_json {
+            return Ok(Self(Map::new()));
+        }
+        let bytes = read_limited(request.into_body(), limit).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 beyond the limit, 400 when the client breaks off.
+pub async fn read_limited(body: Body, limit: usize) -> ApiResult<Bytes> {
+    let mut stream = body.into_data_stream();
+    let mut collected: Vec<u8> = Vec::new();
+    let mut dropped = 0_usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| {
+            ApiError::bad_request(ErrorCode::InvalidJson, "The request body ended too early.")
+        })?;
+        if dropped == 0 && collected.len().saturating_add(chunk.len()) <= limit {
+            collected.extend_from_slice(&chunk);
+            continue;
+        }
+        collected = Vec::new();
+        dropped = dropped.saturating_add(chunk.len());
+        if dropped > LINGER_BYTES {
+            break;
+        }
+    }
+    if dropped > 0 {
+        return Err(ApiError::payload_too_large());
+    }
+    Ok(collected.into())
+}
+
+fn parse(bytes: &[u8]) -> ApiResult<Map<String, Value>> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::bad_request(
+            ErrorCode::InvalidJson,
+            format!(
+                "The request body is not valid JSON (line {}, column {}).",
+                error.line(),
+                error.column()
+            ),
+        )
+    })?;
+    if has_nul(&value) {
+        return Err(ApiError::bad_request(
+            ErrorCode::ValidationFailed,
+            "Text must not contain NUL characters.",
+        ));
+    }
+    match value {
+        Value::Object(fields) => Ok(fields),
+        Value::Array(_) => Ok(Map::new()),
+        _ => Err(ApiError::bad_request(
+            ErrorCode::InvalidJson,
+            "The request body must be a JSON object.",
+        )),
+    }
+}
+
+/// PostgreSQL stores no NUL in text; it is refused at the door instead of failing in a statement.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,15 @@
+//! What every route shares: the error envelope, the edge around all routes, caller and body
+//! extractors, and the listener. No rule of the domain lives here.
+
+pub mod body;
+pub mod caller;
+pub mod edge;
+pub mod error;
+pub mod query;
+pub mod request_ids;
+pub mod room_errors;
+pub mod server;
+
+pub use body::JsonBody;
+pub use caller::Caller;
+pub use error::{ApiError, ApiResult, ErrorCode};

@@ -1,0 +1,176 @@
+//! The one mapping from what went wrong in a room to what the caller is told.
+
+use axum::http::StatusCode;
+use sea_orm::{DbErr, RuntimeErr};
+
+use super::error::{ApiError, ErrorCode};
+use crate::{
+    auth::AuthError, generation::RequestError, jobs::JobError, payments::ledger::LedgerError,
+    storage::StorageError,
+};
+
+impl From<DbErr> for ApiError {
+    fn from(error: DbErr) -> Self {
+        if is_outage(&error) {
+            tracing::error!(%error, "the database cannot be reached");
+            return Self::database_unavailable();
+        }
+        tracing::error!(%error, "a statement failed");
+        Self::internal()
+    }
+}
+
+/// Whether the database is away, as opposed to a statement of ours being wrong.
+fn is_outage(error: &DbErr) -> bool {
+    let runtime = match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return true,
+        DbErr::Exec(runtime) | DbErr::Query(runtime) => runtime,
+        _ => return false,
+    };
+    match runtime {
+        RuntimeErr::SqlxError(error) => match error.as_ref() {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => true,
+            // Classes 57 (operator intervention: shutting down, starting up) and 08 (connection).
+            sqlx::Error::Database(error) => error
+                .code()
+                .is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
+            _ => false,
+        },
+        RuntimeErr::Internal(_) => false,
+    }
+}
+
+impl From<loco_rs::Error> for ApiError {
+    fn from(error: loco_rs::Error) -> Self {
+        tracing::error!(%error, "the framework failed");
+        Self::internal()
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let unauthorized = |code, text: &str| Self::new(StatusCode::UNAUTHORIZED, code, text);
+        match error {
+            AuthError::Unauthenticated => Self::unauthorized(),
+            AuthError::ClaimsRefused => {
+                unauthorized(ErrorCode::InvalidToken, "Invalid authentication token")
+            }
+            AuthError::SessionInvalid => {
+                unauthorized(ErrorCode::SessionInvalid, "Session is no longer valid")
+            }
+            AuthError::InvalidCredentials => unauthorized(
+                ErrorCode::InvalidCredentials,
+                "Invalid email or password. Use forgot password to reset your password.",
+            ),
+            AuthError::EmailTaken => Self::new(
+                StatusCode::CONFLICT,
+                ErrorCode::UserAlreadyExists,
+                "Email is already registered",
+            ),
+            AuthError::WeakPassword => Self::bad_request(
+                ErrorCode::WeakPassword,
+                "Password must be between 8 and 128 characters.",
+            ),
+            AuthError::RefreshTokenInvalid => Self::bad_request(
+                ErrorCode::RefreshTokenNotFound,
+                "Invalid Refresh Token: Refresh Token Not Found",
+            ),
+            AuthError::Crypto(detail) => {
+                tracing::error!(detail, "credentials could not be processed");
+                Self::internal()
+            }
+            AuthError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Insufficient { required, available } => Self::new(
+                StatusCode::PAYMENT_REQUIRED,
+                ErrorCode::InsufficientCredits,
+                format!(
+                    "Insufficient credits. This costs {required} and you have {available}. \
+                     Please purchase more credits to continue."
+                ),
+            )
+            .with("required", required)
+            .with("available", available),
+            LedgerError::Database(error) => error.into(),
+            LedgerError::UnknownUser | LedgerError::NothingHeld(_) => {
+                tracing::error!(%error, "the ledger refused a posting");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::QueueFull { max_queued } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorCode::TooManyJobs,
+                format!("You have {max_queued} waiting generations already. Please wait for some to finish."),
+            )
+            .retry_after(10),
+            JobError::Stale => Self::new(
+                StatusCode::CONFLICT,
+                ErrorCode::Conflict,
+                "The generation changed meanwhile.",
+            ),
+            JobError::Ledger(error) => error.into(),
+            JobError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFound | StorageError::InvalidKey => Self::not_found("File not found"),
+            StorageError::Unavailable(detail) => {
+                tracing::error!(detail, "the object storage failed");
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    ErrorCode::StorageUnavailable,
+                    "Files cannot be stored or read right now. Please try again.",
+                )
+            }
+        }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let text = error.to_string();
+        match error {
+            RequestError::UnsupportedModel(_) => {
+                Self::bad_request(ErrorCode::UnsupportedModel, text)
+            }
+            RequestError::UnsupportedProvider(_) | RequestError::InvalidOption(_) => {
+                Self::bad_request(ErrorCode::ValidationFailed, text)
+            }
+            RequestError::InvalidReference(_) => {
+                Self::bad_request(ErrorCode::InvalidReference, text)
+            }
+            RequestError::NotConfigured(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ProviderUnavailable,
+                text,
+            ),
+            RequestError::Storage(error) => error.into(),
+            RequestError::Net(error) => {
+                tracing::error!(%error, "a provider client could not be made");
+                Self::internal()
+            }
+            RequestError::Job(error) => error.into(),
+        }
+    }
+}

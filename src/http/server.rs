@@ -1,0 +1,98 @@
+//! The listener: one clear line when the port is taken, a limit on slow heads, a bounded drain.
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tower::{Service, ServiceExt};
+
+/// How the listener treats slow clients and its own end.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Time a client may take to send its request head.
+    pub header_timeout: Duration,
+    /// Time open requests get after the stop signal.
+    pub shutdown: Duration,
+}
+
+/// Binds the listener.
+///
+/// # Errors
+/// A sentence that names the port and the way out when it cannot be had.
+pub async fn bind(binding: &str, port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((binding, port)).await.map_err(|error| {
+        let text = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "port {port} is already in use; stop the program that holds it or choose another with PORT=<number>"
+            ),
+            io::ErrorKind::PermissionDenied => {
+                format!("not allowed to listen on port {port}; choose another with PORT=<number>")
+            }
+            _ => format!("cannot listen on {binding}:{port}: {error}"),
+        };
+        io::Error::new(error.kind(), text)
+    })
+}
+
+/// Serves `app` until `stop` resolves, then lets open requests finish within the limit.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let mut make = app.into_make_service_with_connect_info::<SocketAddr>();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(connection) => connection,
+                Err(error) => {
+                    // Out of descriptors, most likely: waiting lets some be returned.
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        stream.set_nodelay(true).ok();
+        let Ok(service) = make.call(peer).await;
+        spawn(stream, service, limits, &graceful);
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.shutdown, graceful.shutdown()).await.is_err() {
+        tracing::warn!("open requests did not finish in time and were cut");
+    }
+}
+
+fn spawn<S>(stream: TcpStream, service: S, limits: Limits, graceful: &GracefulShutdown)
+where
+    S: Service<Request<Body>, Response = axum::response::Response, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout);
+    builder.http2().timer(TokioTimer::new());
+    let service = TowerToHyperService::new(
+        service.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)),
+    );
+    let watcher = graceful.watcher();
+    tokio::spawn(async move {
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        // A client that breaks off is its own affair.
+        watcher.watch(connection.into_owned()).await.ok();
+    });
+}

@@ -1,0 +1,61 @@
+//! Admission: credit hold, job row with its event, and delivery, in one transaction of three
+//! statements. What is refused leaves nothing behind.
+
+use sea_orm::{DatabaseConnection, TransactionTrait};
+
+use super::{JobError, route};
+use crate::{
+    models::jobs::{Entity, NewJob},
+    payments::ledger::{self, Hold},
+    queue::{Carrier, Delivery},
+    settings::Settings,
+};
+
+/// Admits a job.
+///
+/// # Errors
+/// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient) first, then
+/// [`JobError::QueueFull`]; nothing is written in either case.
+pub async fn admit(
+    db: &DatabaseConnection,
+    carrier: &dyn Carrier,
+    settings: &Settings,
+    job: NewJob,
+) -> Result<(), JobError> {
+    let txn = db.begin().await?;
+    if job.cost > 0 {
+        ledger::hold(
+            &txn,
+            Hold {
+                user_id: job.user_id,
+                job_id: job.id,
+                amount: job.cost,
+                grace: settings.credits.grace,
+                expires_in_ms: job.deadline_ms,
+            },
+        )
+        .await?;
+    }
+    let max_queued = settings.jobs.max_queued_per_user;
+    if !Entity::insert_within_limit(&txn, &job, max_queued).await? {
+        txn.rollback().await?;
+        return Err(JobError::QueueFull { max_queued });
+    }
+    let delivery = Delivery {
+        queue: job.queue.clone(),
+        worker: route(&job.r#type).worker.to_owned(),
+        job_id: job.id,
+        delay_ms: 0,
+        priority: 0,
+    };
+    carrier.deliver(&txn, &[delivery]).await?;
+    txn.commit().await?;
+    tracing::info!(
+        job.id = %job.id,
+        user.id = %job.user_id,
+        provider.name = job.provider,
+        cost = job.cost,
+        "a job was admitted"
+    );
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Periodic duties of worker processes. One process at a time leads, by an advisory lock that its
+//! death frees; each duty is one file with an interval and a batch limit.
+
+pub mod audit;
+pub mod cleanup;
+pub mod deliveries;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DatabaseConnection;
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::{queue::Carrier, settings::Settings};
+
+/// Key of the leader's advisory lock.
+const LEADER_LOCK: i64 = 0x6461_7967_0001;
+/// How often a process that does not lead tries to, and a leader proves that its lock lives.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// What the duties of this room work with.
+pub struct Bench {
+    pub db: DatabaseConnection,
+    pub carrier: Arc<dyn Carrier>,
+    pub settings: Arc<Settings>,
+}
+
+/// Something to do at intervals, by one process at a time.
+#[derive(Clone)]
+pub struct Duty {
+    name: &'static str,
+    every: Duration,
+    turn: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+}
+
+impl Duty {
+    /// A duty that does `turn` every `every_ms` milliseconds; a turn that fails is tried again at
+    /// the next.
+    pub fn new<F, E>(name: &'static str, every_ms: u64, turn: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        Self {
+            name,
+            every: Duration::from_millis(every_ms),
+            turn: Arc::new(move || {
+                let turn = turn();
+                Box::pin(async move { turn.await.map_err(|error| error.to_string()) })
+            }),
+        }
+    }
+
+    async fn repeat(self) {
+        let mut interval = tokio::time::interval(self.every);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if let Err(error) = (self.turn)().await {
+                tracing::warn!(duty = self.name, error, "a duty failed");
+            }
+        }
+    }
+}
+
+/// The duties of this room.
+#[must_use]
+pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
+    let jobs = &bench.settings.jobs;
+    let (deliver, clean, check) =
+        (jobs.duty_interval_ms, jobs.cleanup_interval_ms, jobs.audit_interval_ms);
+    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), bench);
+    vec![
+        Duty::new("deliveries", deliver, move || deliveries::run(Arc::clone(&a))),
+        Duty::new("cleanup", clean, move || cleanup::run(Arc::clone(&b))),
+        Duty::new("audit", check, move || audit::run(Arc::clone(&c))),
+    ]
+}
+
+/// Leads the duties whenever this process can, until `stop`.
+pub async fn lead(pool: PgPool, duties: Vec<Duty>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = lead_once(&pool, &duties, &stop).await {
+            tracing::warn!(%error, "the duties lost their database connection and start again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BEAT) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Takes the lead if it is free and keeps it while its connection lives.
+async fn lead_once(
+    pool: &PgPool,
+    duties: &[Duty],
+    stop: &CancellationToken,
+) -> Result<(), sqlx::Error> {
+    // A connection of its own: the lock lives and dies with it, not with a pooled one.
+    let mut lock = PgConnection::connect_with(&pool.connect_options()).await?;
+    let is_leader: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LEADER_LOCK)
+        .fetch_one(&mut lock)
+        .await?;
+    if !is_leader {
+        return lock.close().await;
+    }
+    tracing::debug!("this process leads the duties");
+    let mut turns = tokio::task::JoinSet::new();
+    for duty in duties {
+        turns.spawn(duty.clone().repeat());
+    }
+    // Dropping the set on return ends the turns with the lead.
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(BEAT) => lock.ping().await?,
+            () = stop.cancelled() => return lock.close().await,
+        }
+    }
+}

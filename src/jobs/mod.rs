@@ -1,0 +1,75 @@
+//! Jobs: admission, claims with leases, settling, and the duties that keep both honest.
+
+pub mod admission;
+pub mod duties;
+pub mod leases;
+pub mod settle;
+
+use sea_orm::DbErr;
+
+use crate::{models::jobs::JobType, payments::ledger::LedgerError};
+
+/// Where the work of a job type goes: its queue and the class of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub queue: &'static str,
+    pub worker: &'static str,
+}
+
+/// The route of a job type (generation contract 10.1).
+#[must_use]
+pub const fn route(job_type: &JobType) -> Route {
+    match job_type {
+        JobType::ImageGeneration => Route {
+            queue: "image-generation-queue",
+            worker: "ImageGenerationWorker",
+        },
+        JobType::VideoGeneration => Route {
+            queue: "video-generation-queue",
+            worker: "VideoGenerationWorker",
+        },
+        JobType::ImageUpscale => Route {
+            queue: "image-upscale-queue",
+            worker: "ImageUpscaleWorker",
+        },
+        JobType::BatchGeneration => Route {
+            queue: "batch-generation-queue",
+            worker: "BatchGenerationWorker",
+        },
+        JobType::SceneGeneration => Route {
+            queue: "scene-generation-queue",
+            worker: "SceneGenerationWorker",
+        },
+    }
+}
+
+/// The worker class of a generation queue.
+#[must_use]
+pub fn worker_of(queue: &str) -> Option<&'static str> {
+    [
+        JobType::ImageGeneration,
+        JobType::VideoGeneration,
+        JobType::ImageUpscale,
+        JobType::BatchGeneration,
+        JobType::SceneGeneration,
+    ]
+    .iter()
+    .map(route)
+    .find(|route| route.queue == queue)
+    .map(|route| route.worker)
+}
+
+/// What can go wrong around a job.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Too many jobs of the user wait already.
+    #[error("the user has {max_queued} waiting jobs already")]
+    QueueFull { max_queued: i64 },
+    /// Another claim took the job over; nothing was written.
+    #[error("this claim of the job is stale")]
+    Stale,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}

@@ -1,0 +1,197 @@
+//! Ending a step: job state, credits, files and follow-up deliveries in one transaction each. Locks
+//! are taken in the order reservation, credit accounts, job, event sequence.
+
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use serde_json::Value as Json;
+
+use super::{JobError, route};
+use crate::{
+    models::{
+        jobs::{Change, Claimed, Entity},
+        object_deletions,
+        r2_files::{self, NewFile},
+    },
+    payments::ledger::{self, LedgerError, Usage},
+    queue::{Carrier, Delivery},
+    settings,
+};
+
+/// Milliseconds a deletion waits, so that an upload still under way is not missed.
+const DELETION_GRACE_MS: i64 = 60_000;
+
+/// What a settling needs beside the job.
+pub struct Settler<'a> {
+    pub db: &'a DatabaseConnection,
+    pub carrier: &'a dyn Carrier,
+    pub jobs: &'a settings::Jobs,
+}
+
+/// A finished job: what was delivered and what it costs.
+#[derive(Debug)]
+pub struct Completion {
+    pub files: Vec<NewFile>,
+    /// Private record of the stored objects.
+    pub result: Json,
+    /// Key of the first object.
+    pub result_key: String,
+    pub warnings: Option<Json>,
+    /// Credits for what was delivered; the rest of the hold goes back.
+    pub captured: i64,
+    pub upstream_model: String,
+    pub usage_metadata: Json,
+}
+
+/// A job that failed for good.
+#[derive(Debug)]
+pub struct Failure {
+    /// The sentence for the owner.
+    pub error: String,
+    pub code: String,
+    /// Private; never shown to the owner.
+    pub detail: String,
+    /// Object keys that begin so are deleted.
+    pub object_prefixes: Vec<String>,
+}
+
+impl Settler<'_> {
+    /// Completes a job: captures its credits, writes its files, and frees its slot.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn complete(&self, job: &Claimed, done: &Completion) -> Result<(), JobError> {
+        let txn = self.db.begin().await?;
+        if job.cost > 0 {
+            let usage = Usage {
+                provider: &job.provider,
+                model: &done.upstream_model,
+                prompt: job.prompt.as_deref(),
+                metadata: done.usage_metadata.clone(),
+            };
+            let captured = done.captured.min(job.cost);
+            settled(ledger::capture(&txn, job.id, captured, &usage).await)?;
+        }
+        let change = Change::complete(done.result.clone(), &done.result_key, done.warnings.clone());
+        self.finish(&txn, job, &change).await?;
+        for file in &done.files {
+            r2_files::Entity::insert(&txn, file).await?;
+        }
+        self.drop_inputs(&txn, job).await?;
+        txn.commit().await?;
+        tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
+        Ok(())
+    }
+
+    /// Fails a job for good: gives its credits back and has its objects deleted.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn fail(&self, job: &Claimed, failure: &Failure) -> Result<(), JobError> {
+        let txn = self.db.begin().await?;
+        if job.cost > 0 {
+            settled(ledger::release(&txn, job.id).await)?;
+        }
+        let change = Change::fail(&failure.error, &failure.code, &failure.detail);
+        self.finish(&txn, job, &change).await?;
+        for prefix in &failure.object_prefixes {
+            object_deletions::Entity::schedule(&txn, prefix, true, 0).await?;
+            object_deletions::Entity::schedule(&txn, prefix, true, DELETION_GRACE_MS).await?;
+        }
+        self.drop_inputs(&txn, job).await?;
+        txn.commit().await?;
+        tracing::warn!(
+            job.id = %job.id,
+            user.id = %job.user_id,
+            provider.name = job.provider,
+            error.code = failure.code,
+            error.detail = failure.detail,
+            "a job failed"
+        );
+        Ok(())
+    }
+
+    /// Ends a step that is not the last one and sends the delivery for the next.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn reschedule(
+        &self,
+        job: &Claimed,
+        change: &Change,
+        delay_ms: i64,
+    ) -> Result<(), JobError> {
+        let txn = self.db.begin().await?;
+        if !Entity::transition(&txn, job.fence(), change).await? {
+            txn.rollback().await?;
+            return Err(JobError::Stale);
+        }
+        self.carrier.deliver(&txn, &[delivery(job, delay_ms)]).await?;
+        txn.commit().await?;
+        Ok(())
+    }
+
+    /// Notes something about a job that goes on running.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn note(&self, job: &Claimed, change: &Change) -> Result<(), JobError> {
+        if Entity::transition(self.db, job.fence(), change).await? {
+            Ok(())
+        } else {
+            Err(JobError::Stale)
+        }
+    }
+
+    async fn finish(
+        &self,
+        txn: &DatabaseTransaction,
+        job: &Claimed,
+        change: &Change,
+    ) -> Result<(), JobError> {
+        if !Entity::transition(txn, job.fence(), change).await? {
+            return Err(JobError::Stale);
+        }
+        // The freed slot may let a job of the same user run that the running limit held back.
+        let queue = queue_of(job);
+        let max_running = self.jobs.max_running_per_user;
+        if Entity::has_due_pending(txn, job.user_id, queue, max_running).await? {
+            self.carrier.deliver(txn, &[delivery(job, 0)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Reference images are of no use once the job is final.
+    async fn drop_inputs(&self, txn: &DatabaseTransaction, job: &Claimed) -> Result<(), JobError> {
+        let prefix = job.input.get("inputsPrefix").and_then(Json::as_str);
+        if let Some(prefix) = prefix {
+            object_deletions::Entity::schedule(txn, prefix, true, 0).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A hold that was settled before means that another claim finished the job.
+fn settled(outcome: Result<i64, LedgerError>) -> Result<i64, JobError> {
+    outcome.map_err(|error| match error {
+        LedgerError::NothingHeld(_) => JobError::Stale,
+        other => JobError::Ledger(other),
+    })
+}
+
+fn queue_of(job: &Claimed) -> &'static str {
+    route_of(job).queue
+}
+
+fn route_of(job: &Claimed) -> super::Route {
+    route(&job.job_type)
+}
+
+fn delivery(job: &Claimed, delay_ms: i64) -> Delivery {
+    let route = route_of(job);
+    Delivery {
+        queue: route.queue.to_owned(),
+        worker: route.worker.to_owned(),
+        job_id: job.id,
+        delay_ms,
+        priority: 0,
+    }
+}

@@ -1,0 +1,343 @@
+//! Generation jobs: the row is the truth, deliveries only say that there is work.
+//!
+//! Every change of a state goes through [`Entity::transition`], which knows the allowed edges,
+//! refuses a stale claim, and appends the event in the same statement.
+
+mod claim;
+mod finders;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
+use serde_json::Value as Json;
+
+use super::{enum_of, enum_text, statement};
+pub use super::_entities::{
+    jobs::*,
+    sea_orm_active_enums::{JobStatus, JobType},
+};
+pub use claim::{ClaimLimits, Claimed};
+pub use finders::{JobPage, JobView};
+
+/// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
+/// `PROCESSING → PENDING` a retry after a failure.
+#[must_use]
+pub const fn allowed_from(to: &JobStatus) -> &'static [JobStatus] {
+    match to {
+        JobStatus::Pending | JobStatus::Completed => &[JobStatus::Processing],
+        JobStatus::Processing | JobStatus::Failed | JobStatus::Cancelled => {
+            &[JobStatus::Pending, JobStatus::Processing]
+        }
+    }
+}
+
+/// The job type of its text.
+///
+/// # Errors
+/// When there is no such type.
+pub fn job_type_of(text: &str) -> Result<JobType, DbErr> {
+    enum_of(text)
+}
+
+/// Whether a state is final.
+#[must_use]
+pub const fn is_final(status: &JobStatus) -> bool {
+    match status {
+        JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled => true,
+        JobStatus::Pending | JobStatus::Processing => false,
+    }
+}
+
+/// A job as admitted. The delivery is the carrier's business.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub r#type: JobType,
+    pub queue: String,
+    pub provider: String,
+    pub model: String,
+    pub prompt: Option<String>,
+    pub input: Json,
+    pub metadata: Json,
+    pub warnings: Json,
+    /// Credits held for it.
+    pub cost: i64,
+    pub deadline_ms: i64,
+    pub request_id: Option<String>,
+    pub correlation_id: Option<String>,
+}
+
+/// Which claim of which job a worker acts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    pub job_id: Uuid,
+    pub claim_no: i32,
+}
+
+/// One change of a job. Made by the constructors named for the change.
+#[derive(Debug, Clone)]
+pub struct Change {
+    to: JobStatus,
+    /// Whether watchers can see it: then an event is written.
+    is_visible: bool,
+    keeps_lease: bool,
+    progress: Option<i16>,
+    stage: Option<String>,
+    next_in_ms: Option<i64>,
+    counts_as_try: bool,
+    upstream: Upstream,
+    result: Option<Json>,
+    result_key: Option<String>,
+    warnings: Option<Json>,
+    error: Option<String>,
+    error_code: Option<String>,
+    error_detail: Option<String>,
+}
+
+/// What a change does to the upstream task of a job.
+#[derive(Debug, Clone)]
+enum Upstream {
+    Keep,
+    Forget,
+    Set { id: String, state: Json },
+}
+
+impl Change {
+    fn new(to: JobStatus) -> Self {
+        Self {
+            to,
+            is_visible: true,
+            keeps_lease: false,
+            progress: None,
+            stage: None,
+            next_in_ms: None,
+            counts_as_try: false,
+            upstream: Upstream::Keep,
+            result: None,
+            result_key: None,
+            warnings: None,
+            error: None,
+            error_code: None,
+            error_detail: None,
+        }
+    }
+
+    /// The worker got further, 0 to 100.
+    #[must_use]
+    pub fn progress(progress: i16, stage: &str) -> Self {
+        Self {
+            keeps_lease: true,
+            progress: Some(progress),
+            stage: Some(stage.to_owned()),
+            ..Self::new(JobStatus::Processing)
+        }
+    }
+
+    /// The upstream provider took the work and named it.
+    #[must_use]
+    pub fn submitted(id: &str, state: Json, progress: i16) -> Self {
+        Self {
+            upstream: Upstream::Set { id: id.to_owned(), state },
+            ..Self::progress(progress, "generating")
+        }
+    }
+
+    /// Nothing to do until upstream is asked again in `next_in_ms`; no lease is held meanwhile.
+    #[must_use]
+    pub fn wait(next_in_ms: i64) -> Self {
+        Self {
+            is_visible: false,
+            next_in_ms: Some(next_in_ms),
+            ..Self::new(JobStatus::Processing)
+        }
+    }
+
+    /// The process ends: another one may go on at once.
+    #[must_use]
+    pub fn hand_back() -> Self {
+        Self::wait(0)
+    }
+
+    /// A try failed; the next one starts in `next_in_ms`. `counts` is false for waits that are not
+    /// the job's fault (rate limits).
+    #[must_use]
+    pub fn retry(next_in_ms: i64, counts: bool, forgets_upstream: bool, code: &str, detail: &str) -> Self {
+        Self {
+            progress: Some(0),
+            stage: Some("waiting to try again".to_owned()),
+            next_in_ms: Some(next_in_ms),
+            counts_as_try: counts,
+            upstream: if forgets_upstream { Upstream::Forget } else { Upstream::Keep },
+            error_code: Some(code.to_owned()),
+            error_detail: Some(detail.to_owned()),
+            ..Self::new(JobStatus::Pending)
+        }
+    }
+
+    /// The work is done and stored.
+    #[must_use]
+    pub fn complete(result: Json, result_key: &str, warnings: Option<Json>) -> Self {
+        Self {
+            progress: Some(100),
+            stage: Some("completed".to_owned()),
+            result: Some(result),
+            result_key: Some(result_key.to_owned()),
+            warnings,
+            ..Self::new(JobStatus::Completed)
+        }
+    }
+
+    /// The work failed for good: a sentence for the owner, a stable code, a private detail.
+    #[must_use]
+    pub fn fail(error: &str, code: &str, detail: &str) -> Self {
+        Self {
+            stage: Some("failed".to_owned()),
+            error: Some(error.to_owned()),
+            error_code: Some(code.to_owned()),
+            error_detail: Some(detail.to_owned()),
+            ..Self::new(JobStatus::Failed)
+        }
+    }
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Changed {
+    #[allow(dead_code)]
+    id: Uuid,
+}
+
+impl Entity {
+    /// Inserts an admitted job with its first event, unless the user has `max_queued` waiting jobs;
+    /// tells whether it did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_within_limit(
+        db: &impl ConnectionTrait,
+        job: &NewJob,
+        max_queued: i64,
+    ) -> Result<bool, DbErr> {
+        let row = Changed::find_by_statement(statement(
+            "with queued as (
+                select count(*) as n from (
+                    select 1 from jobs where user_id = $2 and status = 'PENDING' limit $15) waiting
+            ), job as (
+                insert into jobs (id, user_id, type, queue, provider, model, prompt, input, metadata,
+                                  warnings, cost, deadline_at, request_id, correlation_id, stage)
+                select $1, $2, $3::job_type, $4, $5, $6, $7, $8, $9, $10, $11,
+                       now() + $12 * interval '1 millisecond', $13, $14, 'queued'
+                from queued where n < $15
+                returning *
+            ), sequence as (
+                update event_sequences s set last_seq = s.last_seq + 1
+                from job where s.user_id = job.user_id returning s.last_seq
+            ), event as (
+                insert into job_events (user_id, seq, job_id, payload)
+                select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
+                    'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
+                    'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
+                from job, sequence
+            )
+            select id from job",
+            [
+                job.id.into(),
+                job.user_id.into(),
+                enum_text(&job.r#type).into(),
+                job.queue.clone().into(),
+                job.provider.clone().into(),
+                job.model.clone().into(),
+                job.prompt.clone().into(),
+                job.input.clone().into(),
+                job.metadata.clone().into(),
+                job.warnings.clone().into(),
+                job.cost.into(),
+                job.deadline_ms.into(),
+                job.request_id.clone().into(),
+                job.correlation_id.clone().into(),
+                max_queued.into(),
+            ],
+        ))
+        .one(db)
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// Applies a change for the holder of a claim; `false` when the claim is stale or the edge is
+    /// not allowed, and then nothing is written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn transition(
+        db: &impl ConnectionTrait,
+        fence: Fence,
+        change: &Change,
+    ) -> Result<bool, DbErr> {
+        let from: Vec<String> = allowed_from(&change.to).iter().map(enum_text).collect();
+        let (upstream_mode, upstream_id, upstream) = match &change.upstream {
+            Upstream::Keep => (0, None, None),
+            Upstream::Forget => (1, None, None),
+            Upstream::Set { id, state } => (2, Some(id.clone()), Some(state.clone())),
+        };
+        let values: [Value; 19] = [
+            fence.job_id.into(),
+            fence.claim_no.into(),
+            enum_text(&change.to).into(),
+            from.join(",").into(),
+            change.is_visible.into(),
+            change.keeps_lease.into(),
+            change.progress.into(),
+            change.stage.clone().into(),
+            change.next_in_ms.into(),
+            i32::from(change.counts_as_try).into(),
+            upstream_mode.into(),
+            upstream_id.into(),
+            upstream.into(),
+            change.result.clone().into(),
+            change.result_key.clone().into(),
+            change.warnings.clone().into(),
+            change.error.clone().into(),
+            change.error_code.clone().into(),
+            change.error_detail.clone().into(),
+        ];
+        let row = Changed::find_by_statement(statement(TRANSITION, values)).one(db).await?;
+        Ok(row.is_some())
+    }
+}
+
+/// `next_run_at` of a kept lease is left to the heartbeat.
+const TRANSITION: &str = "
+with job as (
+    update jobs set
+        status = $3::job_status,
+        lease_owner = case when $6 then lease_owner end,
+        next_run_at = case
+            when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then null
+            when $6 then next_run_at
+            else clock_timestamp() + coalesce($9, 0) * interval '1 millisecond' end,
+        progress = coalesce($7, progress),
+        stage = coalesce($8, stage),
+        tries = tries + $10,
+        upstream_id = case $11 when 0 then upstream_id else $12 end,
+        upstream = case $11 when 0 then upstream else $13 end,
+        upstream_since = case $11 when 0 then upstream_since when 2 then clock_timestamp() end,
+        result = coalesce($14, result),
+        result_key = coalesce($15, result_key),
+        warnings = coalesce($16, warnings),
+        error = $17,
+        error_code = $18,
+        error_detail = $19,
+        completed_at = case when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then clock_timestamp() end,
+        updated_at = clock_timestamp()
+    where id = $1 and claim_no = $2
+      and status = any (string_to_array($4, ',')::job_status[])
+    returning *
+), sequence as (
+    update event_sequences s set last_seq = s.last_seq + 1
+    from job where $5 and s.user_id = job.user_id returning s.last_seq
+), event as (
+    insert into job_events (user_id, seq, job_id, payload)
+    select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
+        'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
+        'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
+    from job, sequence
+)
+select id from job";

@@ -1,0 +1,82 @@
+//! Reading jobs for their owner.
+
+use chrono::{DateTime, FixedOffset};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, prelude::Uuid};
+use serde_json::Value as Json;
+
+use super::Entity;
+use crate::models::statement;
+
+/// A job as its owner sees it.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct JobView {
+    pub id: Uuid,
+    pub job_type: String,
+    pub status: String,
+    pub progress: i16,
+    pub stage: Option<String>,
+    pub provider: String,
+    pub model: String,
+    pub prompt: Option<String>,
+    pub metadata: Json,
+    pub warnings: Json,
+    pub result: Option<Json>,
+    pub result_key: Option<String>,
+    pub error: Option<String>,
+    pub created_at: DateTime<FixedOffset>,
+    pub completed_at: Option<DateTime<FixedOffset>>,
+}
+
+/// One page of a user's jobs, newest first.
+#[derive(Debug)]
+pub struct JobPage {
+    pub jobs: Vec<JobView>,
+    pub has_next: bool,
+}
+
+const COLUMNS: &str = "id, type::text as job_type, status::text as status, progress, stage, provider, model,
+    prompt, metadata, warnings, result, result_key, error, created_at, completed_at";
+
+impl Entity {
+    /// A job of this user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_for_user(
+        db: &impl ConnectionTrait,
+        id: Uuid,
+        user_id: Uuid,
+    ) -> Result<Option<JobView>, DbErr> {
+        let sql = format!("select {COLUMNS} from jobs where id = $1 and user_id = $2");
+        JobView::find_by_statement(statement(&sql, [id.into(), user_id.into()]))
+            .one(db)
+            .await
+    }
+
+    /// The user's jobs after the job `cursor`, newest first. A cursor that is not one of the user's
+    /// jobs gives an empty page.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page_for_user(
+        db: &impl ConnectionTrait,
+        user_id: Uuid,
+        cursor: Option<Uuid>,
+        limit: u64,
+    ) -> Result<JobPage, DbErr> {
+        let sql = format!(
+            "select {COLUMNS} from jobs where user_id = $1 and ($2::uuid is null or (created_at, id) < (
+                select created_at, id from jobs where id = $2 and user_id = $1))
+             order by created_at desc, id desc limit $3"
+        );
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut jobs =
+            JobView::find_by_statement(statement(&sql, [user_id.into(), cursor.into(), more.into()]))
+                .all(db)
+                .await?;
+        let has_next = jobs.len() > wanted;
+        jobs.truncate(wanted);
+        Ok(JobPage { jobs, has_next })
+    }
+}

@@ -1,0 +1,35 @@
+//! One file per table: finders, rules about one row, state changes. A model knows no room, no HTTP
+//! and no outside client.
+
+pub mod _entities;
+
+pub mod auth_sessions;
+pub mod job_events;
+pub mod jobs;
+pub mod local_accounts;
+pub mod object_deletions;
+pub mod r2_files;
+pub mod scalars;
+pub mod users;
+
+use sea_orm::{ActiveEnum, DbBackend, DbErr, Statement, Value, sea_query::value::Enum};
+
+/// The variant of a database enum that has this text.
+pub(crate) fn enum_of<E: ActiveEnum<Value = Enum>>(text: &str) -> Result<E, DbErr> {
+    E::iter()
+        .find(|variant| variant.to_value().value == text)
+        .ok_or_else(|| DbErr::Type(format!("{text} is no {}", E::name().to_string())))
+}
+
+/// The text of a variant of a database enum.
+pub(crate) fn enum_text<E: ActiveEnum<Value = Enum>>(variant: &E) -> String {
+    variant.to_value().value.into_owned()
+}
+
+/// A prepared statement with its values.
+pub(crate) fn statement<I>(sql: &str, values: I) -> Statement
+where
+    I: IntoIterator<Item = Value>,
+{
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}

@@ -1,0 +1,398 @@
+//! The default carrier: apalis on Postgres, as a Loco queue provider.
+//!
+//! Deliveries are at least once. Back-off, limits, fencing and fairness belong to the jobs table;
+//! here a delivery is taken, handed to its worker, and marked done.
+
+mod admin;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use apalis::prelude::*;
+use apalis_postgres::{Config, PostgresStorage};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use loco_rs::{
+    Error, Result,
+    bgworker::{Job, JobHandler, JobStatus, QueueProvider},
+};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use super::{Carrier, Delivery, wake::Bells};
+use crate::{models::statement, settings};
+
+/// Queue of workers that name none.
+const DEFAULT_QUEUE: &str = "default";
+/// apalis' own liveness: a worker that misses three beats loses its deliveries.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const MISSED_HEARTBEATS: usize = 3;
+/// Times a delivery is handed out when its handler fails or its process dies.
+const MAX_ATTEMPTS: i32 = 5;
+/// Pause before a worker that ended with an error starts again, doubled up to the maximum.
+const RESTART_PAUSE: Duration = Duration::from_millis(250);
+const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
+
+/// `now()` is the transaction's start: the insert trigger announces only what is due by it.
+const INSERT: &str = "insert into apalis.jobs
+    (id, job_type, job, status, attempts, max_attempts, run_at, priority)
+    values ($1, $2, $3, 'Pending', 0, $4, now() + $5 * interval '1 millisecond', $6)";
+
+/// What a delivery carries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Envelope {
+    /// Class name of the worker.
+    class: String,
+    args: Json,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+}
+
+/// Loco's type-erased workers by class name.
+#[derive(Clone, Default)]
+struct Handlers(Arc<RwLock<HashMap<String, Arc<JobHandler>>>>);
+
+/// apalis on Postgres behind Loco's queue trait and our carrier trait.
+#[derive(Clone)]
+pub struct ApalisQueue {
+    pool: PgPool,
+    handlers: Handlers,
+    concurrency: BTreeMap<String, usize>,
+    poll_interval: Duration,
+    shutdown: Duration,
+    bells: Bells,
+    stop: CancellationToken,
+}
+
+impl ApalisQueue {
+    /// A provider over `pool`; nothing runs before [`QueueProvider::run`].
+    #[must_use]
+    pub fn new(pool: PgPool, queue: &settings::Queue, shutdown: Duration) -> Self {
+        Self {
+            pool,
+            handlers: Handlers::default(),
+            concurrency: queue.concurrency.clone(),
+            poll_interval: Duration::from_millis(queue.poll_interval_ms),
+            shutdown,
+            bells: Bells::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Resolves when the process begins to end.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    fn envelope(class: String, args: Json, tags: Vec<String>) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&Envelope { class, args, tags })?)
+    }
+
+    /// Works one queue until the process ends; apalis ends a worker on any database error, so it is
+    /// started again under a new name (a reused name would keep a dead worker's deliveries alive).
+    async fn work(self, queue: String, slots: usize) {
+        let mut pause = RESTART_PAUSE;
+        while !self.stop.is_cancelled() {
+            let started = std::time::Instant::now();
+            let outcome = self.run_worker(&queue, slots).await;
+            if self.stop.is_cancelled() {
+                return;
+            }
+            if started.elapsed() > MAX_RESTART_PAUSE {
+                pause = RESTART_PAUSE;
+            }
+            let error = outcome.err().map(|error| error.to_string());
+            tracing::warn!(queue, error, "a queue worker ended and is started again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => return,
+            }
+            pause = pause.saturating_mul(2).min(MAX_RESTART_PAUSE);
+        }
+    }
+
+    /// One life of a queue's worker. Boxed here because its type is too deep to be proven `Send` later.
+    fn run_worker(
+        &self,
+        queue: &str,
+        slots: usize,
+    ) -> BoxFuture<'static, std::result::Result<(), WorkerError>> {
+        let config = Config::default()
+            .queue(queue)
+            .batch_size(slots)
+            .heartbeat_interval(HEARTBEAT)
+            .missed_heartbeats(MISSED_HEARTBEATS);
+        let wake = Strategy::new()
+            .apply(IntervalStrategy::new(self.poll_interval))
+            .apply(self.bells.strategy(queue));
+        let storage = PostgresStorage::<Envelope>::new(&self.pool)
+            .with_config(config)
+            .poll_with_strategy(wake);
+        let stop = self.stop.clone();
+        let worker = WorkerBuilder::new(format!("{queue}-{}", Uuid::new_v4()))
+            .backend(storage)
+            .data(self.handlers.clone())
+            .concurrency(slots)
+            .catch_panic()
+            .parallelize(tokio::spawn)
+            .build(handle);
+        let stopped = async move {
+            stop.cancelled().await;
+            Ok::<(), WorkerError>(())
+        };
+        Box::pin(worker.run_until(stopped))
+    }
+}
+
+/// Hands one delivery to its worker.
+async fn handle(
+    envelope: Envelope,
+    handlers: Data<Handlers>,
+    id: TaskId,
+) -> std::result::Result<(), BoxDynError> {
+    let Handlers(handlers) = &*handlers;
+    let handler = handlers
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&envelope.class)
+        .cloned();
+    let Some(handler) = handler else {
+        tracing::error!(worker = envelope.class, "no worker of this class is registered");
+        return Err(format!("no worker named {}", envelope.class).into());
+    };
+    handler(id.to_string(), envelope.args).await.map_err(|error| {
+        tracing::error!(worker = envelope.class, %error, "a worker failed");
+        error.to_string().into()
+    })
+}
+
+#[async_trait]
+impl Carrier for ApalisQueue {
+    async fn deliver(
+        &self,
+        txn: &DatabaseTransaction,
+        deliveries: &[Delivery],
+    ) -> std::result::Result<(), DbErr> {
+        for delivery in deliveries {
+            let args = json!({ "jobId": delivery.job_id });
+            let bytes = Self::envelope(delivery.worker.clone(), args, Vec::new())
+                .map_err(|error| DbErr::Custom(error.to_string()))?;
+            txn.execute_raw(statement(
+                INSERT,
+                [
+                    Ulid::generate().to_string().into(),
+                    delivery.queue.clone().into(),
+                    bytes.into(),
+                    MAX_ATTEMPTS.into(),
+                    delivery.delay_ms.into(),
+                    delivery.priority.into(),
+                ],
+            ))
+            .await?;
+            // The insert trigger announces due deliveries only.
+            if let Ok(delay) = u64::try_from(delivery.delay_ms)
+                && delay > 0
+            {
+                self.bells
+                    .ring_in(delivery.queue.clone(), Duration::from_millis(delay));
+            }
+        }
+        Ok(())
+    }
+
+    async fn live_deliveries(&self, queue: &str) -> std::result::Result<i64, DbErr> {
+        #[derive(FromQueryResult)]
+        struct Live {
+            live: i64,
+        }
+        let db = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone());
+        // Fetched but unstarted deliveries of a live worker count; a dead worker's do not.
+        let row = Live::find_by_statement(statement(
+            "select count(*) as live from apalis.jobs j left join apalis.workers w on w.id = j.lock_by
+             where j.job_type = $1 and (
+                (j.status = 'Pending' and j.run_at <= now())
+                or (j.status = 'Failed' and j.attempts < j.max_attempts and j.run_at <= now())
+                or (j.status = 'Queued' and w.last_seen > now() - interval '6 seconds'))",
+            [queue.into()],
+        ))
+        .one(&db)
+        .await?;
+        Ok(row.map_or(0, |row| row.live))
+    }
+
+    async fn purge(&self, days: i32, batch: i64) -> std::result::Result<u64, DbErr> {
+        let db = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone());
+        let done = db
+            .execute_raw(statement(
+                "delete from apalis.jobs where id in (
+                    select id from apalis.jobs
+                    where (status in ('Done', 'Killed') or (status = 'Failed' and attempts >= max_attempts))
+                      and done_at < now() - make_interval(days => $1) limit $2)",
+                [days.into(), batch.into()],
+            ))
+            .await?;
+        db.execute_raw(statement(
+            "delete from apalis.workers w where w.last_seen < now() - interval '1 hour'
+             and not exists (select 1 from apalis.jobs j where j.lock_by = w.id)",
+            [],
+        ))
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+#[async_trait]
+impl QueueProvider for ApalisQueue {
+    async fn enqueue(
+        &self,
+        class: String,
+        queue: Option<String>,
+        args: Json,
+        tags: Option<Vec<String>>,
+        priority: Option<i32>,
+    ) -> Result<Option<String>> {
+        let id = Ulid::generate().to_string();
+        let bytes = Self::envelope(class, args, tags.unwrap_or_default())?;
+        sqlx::query(INSERT)
+            .bind(&id)
+            .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+            .bind(bytes)
+            .bind(MAX_ATTEMPTS)
+            .bind(0_i64)
+            .bind(priority.unwrap_or(0))
+            .execute(&self.pool)
+            .await?;
+        Ok(Some(id))
+    }
+
+    async fn enqueue_batch(
+        &self,
+        class: String,
+        queue: Option<String>,
+        jobs: Vec<(Json, Option<i32>)>,
+        tags: Option<Vec<String>>,
+    ) -> Result<Vec<String>> {
+        let queue = queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned());
+        let tags = tags.unwrap_or_default();
+        let mut txn = self.pool.begin().await?;
+        let mut ids = Vec::with_capacity(jobs.len());
+        for (args, priority) in jobs {
+            let id = Ulid::generate().to_string();
+            sqlx::query(INSERT)
+                .bind(&id)
+                .bind(&queue)
+                .bind(Self::envelope(class.clone(), args, tags.clone())?)
+                .bind(MAX_ATTEMPTS)
+                .bind(0_i64)
+                .bind(priority.unwrap_or(0))
+                .execute(&mut *txn)
+                .await?;
+            ids.push(id);
+        }
+        txn.commit().await?;
+        Ok(ids)
+    }
+
+    async fn register_handler(&self, name: String, handler: JobHandler) -> Result<()> {
+        self.handlers
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, Arc::new(handler));
+        Ok(())
+    }
+
+    /// Works every configured queue, or those whose name begins with one of `tags`
+    /// (`--worker=image,video`).
+    async fn run(&self, tags: Vec<String>) -> Result<()> {
+        let mut workers = tokio::task::JoinSet::new();
+        for (queue, slots) in &self.concurrency {
+            let is_wanted =
+                tags.is_empty() || tags.iter().any(|tag| queue.starts_with(tag.as_str()));
+            if is_wanted {
+                workers.spawn(self.clone().work(queue.clone(), *slots));
+            }
+        }
+        if workers.is_empty() {
+            return Err(Error::string(
+                "no queue matches the given tags; see settings.queue.concurrency for their names",
+            ));
+        }
+        let options = (*self.pool.connect_options()).clone();
+        let listener = tokio::spawn(self.bells.clone().listen(options, self.stop.clone()));
+        self.stop.cancelled().await;
+        // Running steps finish or are handed back by the jobs room within the same time.
+        let drained = tokio::time::timeout(self.shutdown, async {
+            while workers.join_next().await.is_some() {}
+        })
+        .await;
+        if drained.is_err() {
+            tracing::warn!("running steps did not finish in time; others take them over");
+        }
+        listener.abort();
+        Ok(())
+    }
+
+    async fn setup(&self) -> Result<()> {
+        PostgresStorage::setup(&self.pool).await.map_err(Error::wrap)
+    }
+
+    async fn clear(&self) -> Result<()> {
+        admin::clear(&self.pool).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn get_jobs(
+        &self,
+        status: Option<&Vec<JobStatus>>,
+        age_days: Option<i64>,
+    ) -> Result<Vec<Job>> {
+        admin::get_jobs(&self.pool, status, age_days).await
+    }
+
+    async fn cancel_jobs_by_name(&self, name: &str) -> Result<()> {
+        admin::cancel_by_name(&self.pool, name).await
+    }
+
+    async fn clear_by_status(&self, status: Vec<JobStatus>) -> Result<()> {
+        admin::clear_where(&self.pool, Some(&status), None).await
+    }
+
+    async fn clear_jobs_older_than(
+        &self,
+        age_days: i64,
+        status: Option<&Vec<JobStatus>>,
+    ) -> Result<()> {
+        admin::clear_where(&self.pool, status, Some(age_days)).await
+    }
+
+    async fn requeue(&self, age_minutes: &i64) -> Result<()> {
+        admin::requeue(&self.pool, *age_minutes).await
+    }
+
+    async fn retry_failed(&self, id: Option<&str>) -> Result<u64> {
+        admin::retry_failed(&self.pool, id).await
+    }
+
+    fn describe(&self) -> String {
+        "apalis on Postgres".to_owned()
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        self.stop.cancel();
+        Ok(())
+    }
+}

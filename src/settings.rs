@@ -1,0 +1,248 @@
+//! Typed settings: the `settings:` part of `config/*.yaml`, parsed once and validated at boot.
+//!
+//! Nothing else in the service reads the environment. Empty texts mean "not set".
+
+mod secret;
+mod validate;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use loco_rs::app::AppContext;
+use serde::{Deserialize, Deserializer};
+
+pub use secret::Secret;
+pub use validate::{Fault, is_embedded, is_loopback, validate};
+
+/// All settings of the service.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Folder of everything the embedded parts keep (database, objects, generated secrets).
+    pub home: PathBuf,
+    pub database: Database,
+    pub http: Http,
+    pub auth: Auth,
+    pub credits: Credits,
+    pub storage: Storage,
+    pub jobs: Jobs,
+    pub queue: Queue,
+    pub generation: Generation,
+    pub providers: Providers,
+}
+
+/// Addresses and waits around PostgreSQL beyond what Loco's own section holds.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Database {
+    /// Direct address for migrations, queue, LISTEN and locks when `DATABASE_URL` is a pooler.
+    #[serde(deserialize_with = "optional")]
+    pub direct_url: Option<Secret>,
+    /// Folder of the PostgreSQL programs for the embedded cluster.
+    #[serde(deserialize_with = "optional")]
+    pub pg_bindir: Option<PathBuf>,
+    pub start_wait_ms: u64,
+    #[serde(deserialize_with = "flag")]
+    pub skip_health_check: bool,
+    pub health_timeout_ms: u64,
+    /// Set at boot when the embedded cluster is in use.
+    #[serde(default)]
+    pub is_embedded: bool,
+}
+
+/// The HTTP edge.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Http {
+    /// Public base address of the API, without trailing slash.
+    #[serde(deserialize_with = "optional")]
+    pub public_url: Option<String>,
+    pub frontend_url: String,
+    #[serde(deserialize_with = "list")]
+    pub cors_origins: Vec<String>,
+    pub body_limit_bytes: usize,
+    pub request_timeout_ms: u64,
+    pub header_timeout_ms: u64,
+    pub shutdown_ms: u64,
+    #[serde(deserialize_with = "list")]
+    pub trusted_proxies: Vec<String>,
+}
+
+/// Identity and tokens.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Auth {
+    #[serde(deserialize_with = "optional")]
+    pub supabase_jwt_secret: Option<Secret>,
+    #[serde(deserialize_with = "optional")]
+    pub jwt_secret: Option<Secret>,
+    #[serde(deserialize_with = "optional")]
+    pub issuer: Option<String>,
+    pub audience: String,
+    #[serde(deserialize_with = "optional")]
+    pub anon_key: Option<Secret>,
+    pub access_token_ttl_s: u32,
+    pub refresh_token_ttl_days: u32,
+    pub refresh_reuse_window_s: u32,
+    pub hashing_slots: usize,
+}
+
+impl Auth {
+    /// The HS256 secret in force: `SUPABASE_JWT_SECRET`, else `JWT_SECRET` (platform contract 2.1).
+    #[must_use]
+    pub fn hs256_secret(&self) -> Option<&Secret> {
+        self.supabase_jwt_secret
+            .as_ref()
+            .or(self.jwt_secret.as_ref())
+    }
+}
+
+/// Credits: grants, grace and prices, all in whole credits.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Credits {
+    pub welcome: i64,
+    pub grace: i64,
+    pub prices: Prices,
+}
+
+/// Price of one unit of each kind of work.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Prices {
+    pub image: i64,
+    pub video: i64,
+    pub upscale: i64,
+    pub batch_prompt: i64,
+    pub scene: i64,
+}
+
+/// Object storage: R2, any S3, or the embedded one.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Storage {
+    #[serde(deserialize_with = "optional")]
+    pub account_id: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub access_key_id: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub secret_access_key: Option<Secret>,
+    pub bucket: String,
+    #[serde(deserialize_with = "optional")]
+    pub public_url: Option<String>,
+    #[serde(deserialize_with = "optional")]
+    pub endpoint: Option<String>,
+    pub timeout_ms: u64,
+    pub attempts: u32,
+    pub deleted_retention_days: u32,
+}
+
+impl Storage {
+    /// Whether a real S3 is named; otherwise development uses the embedded one.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.access_key_id.is_some()
+    }
+}
+
+/// Leases, tries, limits and duties of generation jobs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Jobs {
+    pub heartbeat_ms: u64,
+    pub missed_heartbeats: u32,
+    pub max_tries: i32,
+    pub backoff_base_ms: u64,
+    pub backoff_max_ms: u64,
+    pub max_rescues: i32,
+    pub deadline_ms: u64,
+    pub max_running_per_user: i64,
+    pub max_queued_per_user: i64,
+    pub duty_interval_ms: u64,
+    pub cleanup_interval_ms: u64,
+    pub audit_interval_ms: u64,
+    pub shutdown_ms: u64,
+}
+
+impl Jobs {
+    /// How long a lease holds without a heartbeat.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms).saturating_mul(self.missed_heartbeats)
+    }
+}
+
+/// The carrier of deliveries.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Queue {
+    /// Steps worked at the same time by one process, per queue name.
+    pub concurrency: BTreeMap<String, usize>,
+    pub poll_interval_ms: u64,
+    pub retention_days: u32,
+}
+
+/// Limits around generation.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Generation {
+    /// Whether routes without a provider key are answered by the demo provider.
+    pub demo: bool,
+    pub max_reference_bytes: u64,
+    pub max_references: usize,
+    pub max_result_bytes: u64,
+}
+
+/// One block per upstream provider.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Providers {
+    pub flux: Flux,
+}
+
+/// Black Forest Labs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Flux {
+    #[serde(deserialize_with = "optional")]
+    pub api_key: Option<Secret>,
+    pub base_url: String,
+    #[serde(deserialize_with = "list")]
+    pub poll_hosts: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub result_hosts: Vec<String>,
+    pub call_timeout_ms: u64,
+    pub poll_interval_ms: u64,
+    pub budget_ms: u64,
+    /// Public model id → upstream model id.
+    pub models: BTreeMap<String, String>,
+    #[serde(deserialize_with = "optional")]
+    pub edit_model: Option<String>,
+}
+
+impl Settings {
+    /// The settings that boot put into the context.
+    ///
+    /// # Errors
+    /// When the context was not made by this application's hooks.
+    pub fn of(ctx: &AppContext) -> loco_rs::Result<Arc<Self>> {
+        ctx.shared_store
+            .get::<Arc<Self>>()
+            .ok_or_else(|| loco_rs::Error::string("settings are missing from the context"))
+    }
+}
+
+/// Reads a text where empty means absent.
+fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<String>,
+{
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+        .map(T::from))
+}
+
+/// Reads a comma-separated list; empty items are left out.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text
+        .split(',')
+        .map(|item| item.trim().trim_end_matches('/').to_owned())
+        .filter(|item| !item.is_empty())
+        .collect())
+}
+
+/// Reads a switch that is on only for the exact text `true` (platform contract 11).
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(String::deserialize(deserializer)? == "true")
+}

@@ -1,0 +1,24 @@
+//! Stored objects: keys, sniffing, and the one S3 client. Nothing else builds an object key.
+
+mod client;
+pub mod deletions;
+pub mod keys;
+pub mod sniff;
+
+pub use client::{Fetched, Storage};
+pub use keys::{Folder, ObjectKey};
+pub use sniff::ImageKind;
+
+/// What can go wrong with stored objects.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No such object.
+    #[error("the object does not exist")]
+    NotFound,
+    /// The text is no key of ours.
+    #[error("not an object key")]
+    InvalidKey,
+    /// The storage service failed, refused, or did not answer in time.
+    #[error("the storage service failed: {0}")]
+    Unavailable(String),
+}

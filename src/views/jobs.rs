@@ -1,0 +1,136 @@
+//! Jobs as their owner sees them (generation contract 5.2, 5.3, 8.2).
+
+use sea_orm::prelude::Uuid;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::timestamp;
+use crate::models::jobs::{JobPage, JobView as Job};
+
+/// An admitted job.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobCreatedView {
+    pub job_id: Uuid,
+}
+
+/// `GET /api/jobs/:jobId`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDetailView {
+    pub id: Uuid,
+    pub status: String,
+    pub progress: i16,
+    pub result_url: Option<String>,
+    pub error: Option<String>,
+    pub created_at: String,
+    pub completed_at: Option<String>,
+    pub metadata: Value,
+}
+
+/// One row of `GET /api/jobs`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRowView {
+    pub id: Uuid,
+    #[serde(rename = "type")]
+    pub job_type: String,
+    pub status: String,
+    pub progress: i16,
+    pub result_url: Option<String>,
+    pub error: Option<String>,
+    pub created_at: String,
+    pub completed_at: Option<String>,
+}
+
+/// `GET /api/jobs`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobPageView {
+    pub jobs: Vec<JobRowView>,
+    pub next_cursor: Option<Uuid>,
+    pub has_next_page: bool,
+}
+
+impl JobDetailView {
+    /// The view of a job; `public_url` makes an address of an object key.
+    #[must_use]
+    pub fn new(job: Job, public_url: impl Fn(&str) -> String) -> Self {
+        let metadata = metadata(&job, &public_url);
+        Self {
+            id: job.id,
+            status: job.status,
+            progress: job.progress,
+            result_url: job.result_key.as_deref().map(public_url),
+            error: job.error,
+            created_at: timestamp(&job.created_at),
+            completed_at: job.completed_at.as_ref().map(timestamp),
+            metadata,
+        }
+    }
+}
+
+/// What was asked for, how far it is, and the stored files, with the names that the client reads.
+fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
+    let mut metadata = match &job.metadata {
+        Value::Object(map) => map.clone(),
+        _ => Map::new(),
+    };
+    metadata.retain(|_, value| !value.is_null());
+    metadata.insert("prompt".into(), json!(job.prompt));
+    metadata.insert("model".into(), json!(job.model));
+    metadata.insert("provider".into(), json!(job.provider));
+    metadata.insert("stage".into(), json!(job.stage));
+    if job.warnings.as_array().is_some_and(|warnings| !warnings.is_empty()) {
+        metadata.insert("warnings".into(), job.warnings.clone());
+    }
+    let files = job
+        .result
+        .as_ref()
+        .and_then(|result| result.get("files"))
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if let Some(first) = files.first() {
+        let key = first.get("key").and_then(Value::as_str).unwrap_or_default();
+        metadata.insert("r2FileId".into(), first.get("id").cloned().unwrap_or_default());
+        metadata.insert("fileUrl".into(), public_url(key).into());
+        metadata.insert("mimeType".into(), first.get("mimeType").cloned().unwrap_or_default());
+    }
+    if files.len() > 1 {
+        let urls: Vec<String> = files
+            .iter()
+            .filter_map(|file| file.get("key").and_then(Value::as_str))
+            .map(public_url)
+            .collect();
+        metadata.insert("results".into(), json!(urls));
+    }
+    Value::Object(metadata)
+}
+
+impl JobPageView {
+    /// The view of a page.
+    #[must_use]
+    pub fn new(page: JobPage, public_url: impl Fn(&str) -> String) -> Self {
+        let next_cursor =
+            page.jobs.last().filter(|_| page.has_next).map(|job| job.id);
+        Self {
+            jobs: page
+                .jobs
+                .into_iter()
+                .map(|job| JobRowView {
+                    id: job.id,
+                    job_type: job.job_type,
+                    status: job.status,
+                    progress: job.progress,
+                    result_url: job.result_key.as_deref().map(&public_url),
+                    error: job.error,
+                    created_at: timestamp(&job.created_at),
+                    completed_at: job.completed_at.as_ref().map(timestamp),
+                })
+                .collect(),
+            next_cursor,
+            has_next_page: page.has_next,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! One file per job type: claim, call a room, record.
+
+pub mod image_generation;
