@@ -4,8 +4,8 @@
 //! so several processes may start at once on an empty database.
 
 use loco_rs::prelude::*;
-use sea_orm_migration::sea_orm::{DatabaseExecutor, TransactionTrait};
 pub use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{DatabaseExecutor, TransactionTrait};
 
 mod m20261122_000001_accounts;
 mod m20261122_000002_credits;

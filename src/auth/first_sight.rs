@@ -1,10 +1,7 @@
 //! First sight of a user: the row, its identity, its credit accounts and one welcome grant, all in
 //! one transaction and safe when many requests of a new user arrive at once (platform contract 2.4).
 
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, TransactionTrait,
-    prelude::Uuid,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait, prelude::Uuid};
 
 use super::{AuthError, tokens::Claims};
 use crate::{

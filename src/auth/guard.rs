@@ -2,7 +2,10 @@
 
 use sea_orm::DatabaseConnection;
 
-use super::{AuthError, first_sight, tokens::{Claims, TokenKeys}};
+use super::{
+    AuthError, first_sight,
+    tokens::{Claims, TokenKeys},
+};
 use crate::models::users::{self, Profile};
 
 /// Name of the identity provider that keeps the accounts in this database.
@@ -26,8 +29,7 @@ pub async fn authenticate(
     welcome: i64,
 ) -> Result<Authenticated, AuthError> {
     let claims = keys.verify(token)?;
-    let known =
-        users::Entity::find_by_identity(db, LOCAL, &claims.subject.to_string()).await?;
+    let known = users::Entity::find_by_identity(db, LOCAL, &claims.subject.to_string()).await?;
     let profile = match known {
         Some(profile) => profile,
         None => first_sight::from_claims(db, &claims, LOCAL, welcome).await?,

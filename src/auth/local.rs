@@ -2,7 +2,9 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRngCore, rngs::OsRng};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, EntityTrait, TransactionTrait, prelude::Uuid};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, EntityTrait, TransactionTrait, prelude::Uuid,
+};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -69,11 +71,22 @@ impl LocalAccounts<'_> {
             .chars()
             .take(80)
             .collect();
-        let user = NewUser { id, email, display_name: Some(&name), avatar_url: None };
+        let user = NewUser {
+            id,
+            email,
+            display_name: Some(&name),
+            avatar_url: None,
+        };
         let txn = self.db.begin().await?;
         if !first_sight::create(&txn, &user, LOCAL, self.settings.credits.welcome).await?
-            || !local_accounts::Entity::insert_if_new(&txn, id, email, &hash, Value::Object(metadata))
-                .await?
+            || !local_accounts::Entity::insert_if_new(
+                &txn,
+                id,
+                email,
+                &hash,
+                Value::Object(metadata),
+            )
+            .await?
         {
             txn.rollback().await?;
             return Err(AuthError::EmailTaken);
@@ -90,7 +103,9 @@ impl LocalAccounts<'_> {
     /// [`AuthError::InvalidCredentials`], in the same time for unknown addresses.
     pub async fn log_in(&self, email: &str, password: &str) -> Result<Session, AuthError> {
         let account = local_accounts::Entity::find_by_email(self.db, email).await?;
-        let hash = account.as_ref().and_then(|account| account.password_hash.as_deref());
+        let hash = account
+            .as_ref()
+            .and_then(|account| account.password_hash.as_deref());
         let is_right = self.passwords.verify(password, hash).await?;
         let account = account
             .filter(|_| is_right)
@@ -114,8 +129,12 @@ impl LocalAccounts<'_> {
             .filter(|token| !token.is_expired && !token.is_revoked)
             .ok_or(AuthError::RefreshTokenInvalid)?;
         let window = f64::from(self.settings.auth.refresh_reuse_window_s);
-        if presented.used_for_s.is_some_and(|used_for| used_for > window) {
-            auth_sessions::Entity::revoke(&txn, presented.session_id, "refresh token reused").await?;
+        if presented
+            .used_for_s
+            .is_some_and(|used_for| used_for > window)
+        {
+            auth_sessions::Entity::revoke(&txn, presented.session_id, "refresh token reused")
+                .await?;
             txn.commit().await?;
             tracing::warn!(user.id = %presented.user_id, "a refresh token was used again; its session is revoked");
             return Err(AuthError::RefreshTokenInvalid);

@@ -37,9 +37,9 @@ impl Passwords {
     /// # Errors
     /// When the context was not made by this application's hooks.
     pub fn of(ctx: &AppContext) -> loco_rs::Result<Arc<Self>> {
-        ctx.shared_store
-            .get::<Arc<Self>>()
-            .ok_or_else(|| loco_rs::Error::string("the password hasher is missing from the context"))
+        ctx.shared_store.get::<Arc<Self>>().ok_or_else(|| {
+            loco_rs::Error::string("the password hasher is missing from the context")
+        })
     }
 
     /// The hash of a new password, in PHC form.

@@ -145,7 +145,9 @@ impl TokenKeys {
             .map_err(|_| AuthError::Unauthenticated)?
             .claims;
         if claims.role.as_deref() != Some(ROLE)
-            || claims.aud.is_some_and(|audience| !audience.contains(&self.audience))
+            || claims
+                .aud
+                .is_some_and(|audience| !audience.contains(&self.audience))
         {
             return Err(AuthError::ClaimsRefused);
         }

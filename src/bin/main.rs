@@ -9,7 +9,9 @@ use migration::Migrator;
 #[tokio::main]
 async fn main() -> ExitCode {
     // One TLS provider for everything; a second call finds it installed.
-    rustls::crypto::ring::default_provider().install_default().ok();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match home_commands::run(&arguments).await {
         Some(outcome) => outcome,

@@ -88,7 +88,9 @@ async fn me(State(ctx): State<AppContext>, headers: HeaderMap) -> ApiResult<Json
     };
     let caller = load(&ctx, token).await?;
     let storage = Storage::of(&ctx)?;
-    Ok(Json(UserView::new(&caller.profile, |key| storage.public_url(key))))
+    Ok(Json(UserView::new(&caller.profile, |key| {
+        storage.public_url(key)
+    })))
 }
 
 /// Tells who the bearer of tokens is; the client calls it on every change of its session.
@@ -126,7 +128,9 @@ async fn sign_out(
             .log_out(claims.subject, claims.session_id, LogoutScope::Local)
             .await?;
     }
-    let view = MessageView { message: "Successfully signed out." };
+    let view = MessageView {
+        message: "Successfully signed out.",
+    };
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -160,7 +164,12 @@ fn accounts<'a>(
     keys: &'a TokenKeys,
     passwords: &'a Passwords,
 ) -> LocalAccounts<'a> {
-    LocalAccounts { db: &ctx.db, keys, passwords, settings }
+    LocalAccounts {
+        db: &ctx.db,
+        keys,
+        passwords,
+        settings,
+    }
 }
 
 /// The routes of this family.

@@ -25,7 +25,9 @@ async fn show(
     if !key.is_public() {
         return Err(missing());
     }
-    let range = request.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let range = request
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok());
     let fetched = match Storage::of(&ctx)?.get(&key, range).await {
         Ok(fetched) => fetched,
         Err(StorageError::NotFound) => return Err(missing()),
@@ -36,17 +38,36 @@ async fn show(
         None => StatusCode::OK,
     };
     let mut headers = HeaderMap::new();
-    let content_type = fetched.content_type.as_deref().unwrap_or("application/octet-stream");
+    let content_type = fetched
+        .content_type
+        .as_deref()
+        .unwrap_or("application/octet-stream");
     let length = fetched.content_length.map(|length| length.to_string());
     set(&mut headers, header::CONTENT_TYPE, Some(content_type));
     set(&mut headers, header::CONTENT_LENGTH, length.as_deref());
-    set(&mut headers, header::CONTENT_RANGE, fetched.content_range.as_deref());
+    set(
+        &mut headers,
+        header::CONTENT_RANGE,
+        fetched.content_range.as_deref(),
+    );
     set(&mut headers, header::ETAG, fetched.etag.as_deref());
     set(&mut headers, header::ACCEPT_RANGES, Some("bytes"));
-    set(&mut headers, header::CACHE_CONTROL, Some("public, max-age=31536000"));
+    set(
+        &mut headers,
+        header::CACHE_CONTROL,
+        Some("public, max-age=31536000"),
+    );
     // Whatever was uploaded is shown as what it says it is, and never runs as a page of ours.
-    set(&mut headers, header::X_CONTENT_TYPE_OPTIONS, Some("nosniff"));
-    set(&mut headers, header::CONTENT_SECURITY_POLICY, Some("default-src 'none'; sandbox"));
+    set(
+        &mut headers,
+        header::X_CONTENT_TYPE_OPTIONS,
+        Some("nosniff"),
+    );
+    set(
+        &mut headers,
+        header::CONTENT_SECURITY_POLICY,
+        Some("default-src 'none'; sandbox"),
+    );
     let body = Body::from_stream(ReaderStream::new(fetched.body.into_async_read()));
     Ok((status, headers, body).into_response())
 }

@@ -15,7 +15,9 @@ use subtle::ConstantTimeEq;
 use crate::{
     auth::{AuthError, local::LocalAccounts, passwords::Passwords, tokens::TokenKeys},
     dtos::auth::{GoTrueSignUp, PasswordGrant, RefreshGrant},
-    http::{ApiError, ApiResult, Caller, ErrorCode, JsonBody, caller::bearer_of, query::QueryParams},
+    http::{
+        ApiError, ApiResult, Caller, ErrorCode, JsonBody, caller::bearer_of, query::QueryParams,
+    },
     models::auth_sessions::LogoutScope,
     settings::Settings,
     views::auth::{gotrue_session, gotrue_user},
@@ -34,7 +36,10 @@ impl Accounts {
     fn open(ctx: AppContext, headers: &HeaderMap) -> ApiResult<Self> {
         let settings = Settings::of(&ctx)?;
         if let Some(wanted) = &settings.auth.anon_key {
-            let given = headers.get("apikey").map(|value| value.as_bytes()).unwrap_or_default();
+            let given = headers
+                .get("apikey")
+                .map(|value| value.as_bytes())
+                .unwrap_or_default();
             if !bool::from(given.ct_eq(wanted.expose().as_bytes())) {
                 return Err(ApiError::new(
                     StatusCode::UNAUTHORIZED,
@@ -44,7 +49,12 @@ impl Accounts {
             }
         }
         let (keys, passwords) = (TokenKeys::of(&ctx)?, Passwords::of(&ctx)?);
-        Ok(Self { ctx, settings, keys, passwords })
+        Ok(Self {
+            ctx,
+            settings,
+            keys,
+            passwords,
+        })
     }
 
     fn provider(&self) -> LocalAccounts<'_> {
@@ -105,7 +115,11 @@ async fn token(
 async fn user(State(ctx): State<AppContext>, headers: HeaderMap) -> ApiResult<Json<Value>> {
     let caller = bearer(&ctx, &headers).await?;
     let accounts = Accounts::open(ctx, &headers)?;
-    let account = accounts.provider().account(caller.profile.id).await.map_err(gotrue_error)?;
+    let account = accounts
+        .provider()
+        .account(caller.profile.id)
+        .await
+        .map_err(gotrue_error)?;
     Ok(Json(gotrue_user(&account)))
 }
 

@@ -49,5 +49,7 @@ async fn health(State(ctx): State<AppContext>) -> ApiResult<Response> {
 /// The routes of this family.
 #[must_use]
 pub fn routes() -> Routes {
-    Routes::new().add("/", get(root)).add("/health", get(health))
+    Routes::new()
+        .add("/", get(root))
+        .add("/health", get(health))
 }

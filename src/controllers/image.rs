@@ -25,7 +25,12 @@ async fn generate(
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let name = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let name = uri
+        .path()
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
     let route = ImageRoute::find(name)?;
     admit(&ctx, &caller, route, ImageBody::parse(body)?).await
 }
@@ -77,7 +82,9 @@ async fn unified(_caller: Caller) -> ApiError {
 #[must_use]
 pub fn routes() -> Routes {
     ROUTES.iter().fold(
-        Routes::new().prefix("/api").add("/unified-generate", post(unified)),
+        Routes::new()
+            .prefix("/api")
+            .add("/unified-generate", post(unified)),
         |routes, route| routes.add(&format!("/image/{}", route.path), post(generate)),
     )
 }

@@ -39,8 +39,12 @@ async fn index(
 
 /// `<time>_<id>` as we give it, or a plain time.
 fn parse_cursor(text: &str) -> ApiResult<FileCursor> {
-    let refuse =
-        || ApiError::bad_request(ErrorCode::ValidationFailed, "cursor must be one that was given");
+    let refuse = || {
+        ApiError::bad_request(
+            ErrorCode::ValidationFailed,
+            "cursor must be one that was given",
+        )
+    };
     let (time, id) = match text.split_once('_') {
         None => (text, None),
         Some((time, id)) => (time, Some(Uuid::parse_str(id).map_err(|_| refuse())?)),

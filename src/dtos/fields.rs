@@ -20,13 +20,19 @@ impl Length {
     /// At most `max` characters.
     #[must_use]
     pub const fn max(max: usize) -> Self {
-        Self { min: None, max: Some(max) }
+        Self {
+            min: None,
+            max: Some(max),
+        }
     }
 
     /// Between `min` and `max` characters.
     #[must_use]
     pub const fn between(min: usize, max: usize) -> Self {
-        Self { min: Some(min), max: Some(max) }
+        Self {
+            min: Some(min),
+            max: Some(max),
+        }
     }
 }
 
@@ -41,7 +47,10 @@ impl Fields {
     /// Starts on the fields of a body.
     #[must_use]
     pub const fn new(map: Map<String, Value>) -> Self {
-        Self { map, faults: Vec::new() }
+        Self {
+            map,
+            faults: Vec::new(),
+        }
     }
 
     /// Adds a broken rule that a caller found itself.
@@ -72,12 +81,16 @@ impl Fields {
         if let Some(max) = length.max
             && count.is_none_or(|count| count > max)
         {
-            self.fault(format!("{name} must be shorter than or equal to {max} characters"));
+            self.fault(format!(
+                "{name} must be shorter than or equal to {max} characters"
+            ));
         }
         if let Some(min) = length.min
             && count.is_none_or(|count| count < min)
         {
-            self.fault(format!("{name} must be longer than or equal to {min} characters"));
+            self.fault(format!(
+                "{name} must be longer than or equal to {min} characters"
+            ));
         }
         if text.is_none() {
             self.fault(format!("{name} must be a string"));
@@ -196,5 +209,9 @@ pub fn is_email(text: &str) -> bool {
                 .chars()
                 .all(|c| !c.is_whitespace() && !c.is_control() && !"@,;:<>()[]\\\"".contains(c))
     };
-    text.len() <= 254 && local.len() <= 64 && is_plain(local) && is_plain(host) && host.contains('.')
+    text.len() <= 254
+        && local.len() <= 64
+        && is_plain(local)
+        && is_plain(host)
+        && host.contains('.')
 }

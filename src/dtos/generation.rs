@@ -59,10 +59,16 @@ impl ImageBody {
         }
         fields.finish()?;
         if prompt.is_empty() {
-            return Err(ApiError::bad_request(ErrorCode::ValidationFailed, "Prompt is required"));
+            return Err(ApiError::bad_request(
+                ErrorCode::ValidationFailed,
+                "Prompt is required",
+            ));
         }
         if model.as_ref().is_some_and(|model| model.trim().is_empty()) {
-            return Err(ApiError::bad_request(ErrorCode::ValidationFailed, "Model is required"));
+            return Err(ApiError::bad_request(
+                ErrorCode::ValidationFailed,
+                "Model is required",
+            ));
         }
         Ok(Self {
             prompt,
@@ -98,6 +104,9 @@ impl ImageJobBody {
         fields.finish()?;
         inner.insert("prompt".to_owned(), prompt.into());
         inner.insert("model".to_owned(), model.into());
-        Ok(Self { provider: provider.trim().to_owned(), image: ImageBody::parse(inner)? })
+        Ok(Self {
+            provider: provider.trim().to_owned(),
+            image: ImageBody::parse(inner)?,
+        })
     }
 }

@@ -65,7 +65,9 @@ impl Introduction {
         let name = fields.text("displayName", Length::max(80));
         fields.finish()?;
         Ok(Self {
-            display_name: name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+            display_name: name
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty()),
         })
     }
 }

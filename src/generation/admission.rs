@@ -78,14 +78,32 @@ impl Pipeline {
             // The transaction below decides; this only spares the upload where it is hopeless.
             if user.available.saturating_sub(cost) < self.settings.credits.grace.saturating_neg() {
                 let available = user.available;
-                return Err(JobError::from(LedgerError::Insufficient { required: cost, available }).into());
+                return Err(JobError::from(LedgerError::Insufficient {
+                    required: cost,
+                    available,
+                })
+                .into());
             }
             input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
-            input.references =
-                references::store(images, user.id, job_id, &self.db, &self.storage, &self.settings)
-                    .await?;
+            input.references = references::store(
+                images,
+                user.id,
+                job_id,
+                &self.db,
+                &self.storage,
+                &self.settings,
+            )
+            .await?;
         }
-        let job = self.new_job(user, route_of, job_id, &input, cost, checked.warnings, origin)?;
+        let job = self.new_job(
+            user,
+            route_of,
+            job_id,
+            &input,
+            cost,
+            checked.warnings,
+            origin,
+        )?;
         admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
         Ok(job_id)
     }

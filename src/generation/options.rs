@@ -45,7 +45,9 @@ impl CommonOptions {
                 .filter(|count| (1..=MAX_COUNT).contains(count))
                 .and_then(|count| u32::try_from(count).ok())
                 .ok_or_else(|| {
-                    invalid(format!("num_images must be an integer between 1 and {MAX_COUNT}"))
+                    invalid(format!(
+                        "num_images must be an integer between 1 and {MAX_COUNT}"
+                    ))
                 })?,
         };
         let width = side(first(&["width"]), "width")?;
@@ -83,7 +85,13 @@ impl CommonOptions {
         let output_format = first(&["output_format", "outputFormat", "format", "image_format"])
             .and_then(Value::as_str)
             .map(str::to_lowercase);
-        Ok(Self { count, size, ratio, seed, output_format })
+        Ok(Self {
+            count,
+            size,
+            ratio,
+            seed,
+            output_format,
+        })
     }
 
     /// The size in pixels: as asked, from the ratio, or square.

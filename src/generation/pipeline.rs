@@ -107,7 +107,9 @@ impl Pipeline {
     /// # Errors
     /// See [`Settler::reschedule`].
     pub async fn hand_back(&self, job: &Claimed) -> Result<(), JobError> {
-        self.settler().reschedule(job, &Change::hand_back(), 0).await
+        self.settler()
+            .reschedule(job, &Change::hand_back(), 0)
+            .await
     }
 
     async fn work(&self, job: &Claimed) -> Result<Progress, StepError> {
@@ -121,9 +123,10 @@ impl Pipeline {
         let input: ImageInput = serde_json::from_value(job.input.clone())
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
         // A key taken away after admission: the job waits for its return or its deadline.
-        let provider = self.registry.provider(&job.provider).map_err(|error| {
-            ProviderError::new(FaultClass::RateLimited, error.to_string())
-        })?;
+        let provider = self
+            .registry
+            .provider(&job.provider)
+            .map_err(|error| ProviderError::new(FaultClass::RateLimited, error.to_string()))?;
         let outputs = match &job.upstream_id {
             Some(id) => {
                 let task = Task {
@@ -137,7 +140,8 @@ impl Pipeline {
         match outputs {
             None => Ok(Progress::WaitingFor(provider.pace().poll_interval)),
             Some(outputs) => {
-                self.deliver(job, provider.as_ref(), &input, outputs).await?;
+                self.deliver(job, provider.as_ref(), &input, outputs)
+                    .await?;
                 Ok(Progress::Settled)
             }
         }
@@ -151,7 +155,10 @@ impl Pipeline {
         input: &ImageInput,
     ) -> Result<Option<Vec<Output>>, StepError> {
         let references = self.references(input).await?;
-        let work = Work { input, references: &references };
+        let work = Work {
+            input,
+            references: &references,
+        };
         let task = match provider.submit(&work).await? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
@@ -185,7 +192,9 @@ impl Pipeline {
             .and_then(|since| (Utc::now() - since.to_utc()).to_std().ok())
             .unwrap_or_default();
         if waited > provider.pace().budget {
-            return Err(ProviderError::new(FaultClass::OutOfTime, "the poll budget is used up").into());
+            return Err(
+                ProviderError::new(FaultClass::OutOfTime, "the poll budget is used up").into(),
+            );
         }
         Ok(None)
     }
@@ -198,18 +207,24 @@ impl Pipeline {
         input: &ImageInput,
         outputs: Vec<Output>,
     ) -> Result<(), StepError> {
-        self.settler().note(job, &Change::progress(75, "storing")).await?;
+        self.settler()
+            .note(job, &Change::progress(75, "storing"))
+            .await?;
         let upstream_model = provider.upstream_model(input);
         let mut files = Vec::with_capacity(outputs.len());
         for (index, output) in outputs.into_iter().enumerate() {
             let n = index.saturating_add(1);
-            let file = self.store(job, provider, input, &upstream_model, output, n).await?;
+            let file = self
+                .store(job, provider, input, &upstream_model, output, n)
+                .await?;
             files.push(file);
         }
         let Some(first) = files.first() else {
-            return Err(ProviderError::new(FaultClass::BadUpstream, "no picture in the answer")
-                .forgetting_task()
-                .into());
+            return Err(
+                ProviderError::new(FaultClass::BadUpstream, "no picture in the answer")
+                    .forgetting_task()
+                    .into(),
+            );
         };
         let result_key = first.object_key.clone();
         let stored: Vec<_> = files
@@ -246,10 +261,16 @@ impl Pipeline {
     ) -> Result<NewFile, StepError> {
         let bytes = self.fetch(provider, output).await?;
         let kind = ImageKind::of(&bytes).ok_or_else(|| {
-            ProviderError::new(FaultClass::BadUpstream, "the result is no picture").forgetting_task()
+            ProviderError::new(FaultClass::BadUpstream, "the result is no picture")
+                .forgetting_task()
         })?;
-        let key =
-            ObjectKey::of_job(Folder::GeneratedImages, job.user_id, job.id, n, kind.extension());
+        let key = ObjectKey::of_job(
+            Folder::GeneratedImages,
+            job.user_id,
+            job.id,
+            n,
+            kind.extension(),
+        );
         let file_size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         self.storage
             .put(&key, bytes, kind.mime())
@@ -288,11 +309,10 @@ impl Pipeline {
         for stored in &input.references {
             let key = ObjectKey::parse(&stored.key)
                 .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
-            let bytes = self
-                .storage
-                .read(&key)
-                .await
-                .map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))?;
+            let bytes =
+                self.storage.read(&key).await.map_err(|error| {
+                    ProviderError::new(FaultClass::Transient, error.to_string())
+                })?;
             references.push(Reference {
                 bytes: bytes.into(),
                 mime_type: stored.mime_type.clone(),

@@ -26,8 +26,15 @@ const LEFTOVER_GRACE_MS: i64 = 600_000;
 
 /// Provider options that hold an image rather than a setting.
 const IMAGE_OPTIONS: [&str; 9] = [
-    "image_prompt", "input_image", "input_image_2", "input_image_3", "input_image_4",
-    "input_image_5", "input_image_6", "input_image_7", "input_image_8",
+    "image_prompt",
+    "input_image",
+    "input_image_2",
+    "input_image_3",
+    "input_image_4",
+    "input_image_5",
+    "input_image_6",
+    "input_image_7",
+    "input_image_8",
 ];
 
 const PERMISSIVE: GeneralPurposeConfig =
@@ -123,8 +130,15 @@ fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {
     if encoded.is_empty() {
         return Err(invalid());
     }
-    let engine = if encoded.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    engine.decode(encoded).map(Bytes::from).map_err(|_| invalid())
+    let engine = if encoded.contains(['-', '_']) {
+        &URL_SAFE
+    } else {
+        &STANDARD
+    };
+    engine
+        .decode(encoded)
+        .map(Bytes::from)
+        .map_err(|_| invalid())
 }
 
 async fn fetch(
@@ -136,9 +150,7 @@ async fn fetch(
     let policy = Policy::new(Hosts::AnyPublic, max_bytes, FETCH_LIMIT);
     let reason = match fetcher.fetch(url, &policy).await {
         Ok(fetched) => return Ok(fetched.bytes),
-        Err(NetError::InvalidUrl | NetError::Forbidden { .. }) => {
-            "must be a public https address"
-        }
+        Err(NetError::InvalidUrl | NetError::Forbidden { .. }) => "must be a public https address",
         Err(NetError::TooLarge { .. }) => "is too large",
         Err(_) => "could not be downloaded",
     };

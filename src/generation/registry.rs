@@ -35,8 +35,14 @@ pub const ROUTES: [ImageRoute; 11] = [
             ("gemini-2.5-flash-image", "gemini-2.5-flash-image"),
             ("gemini-2.5-flash-image-preview", "gemini-2.5-flash-image"),
             ("imagen-4.0-generate-001", "imagen-4.0-generate-001"),
-            ("imagen-4.0-fast-generate-001", "imagen-4.0-fast-generate-001"),
-            ("imagen-4.0-ultra-generate-001", "imagen-4.0-ultra-generate-001"),
+            (
+                "imagen-4.0-fast-generate-001",
+                "imagen-4.0-fast-generate-001",
+            ),
+            (
+                "imagen-4.0-ultra-generate-001",
+                "imagen-4.0-ultra-generate-001",
+            ),
             ("imagen-3.0-generate-002", "imagen-3.0-generate-002"),
         ],
         key_variable: "GEMINI_API_KEY",
@@ -197,9 +203,9 @@ impl Registry {
     /// # Errors
     /// When the context was not made by this application's hooks.
     pub fn of(ctx: &AppContext) -> loco_rs::Result<Arc<Self>> {
-        ctx.shared_store
-            .get::<Arc<Self>>()
-            .ok_or_else(|| loco_rs::Error::string("the provider registry is missing from the context"))
+        ctx.shared_store.get::<Arc<Self>>().ok_or_else(|| {
+            loco_rs::Error::string("the provider registry is missing from the context")
+        })
     }
 
     /// Who answers for a provider name.

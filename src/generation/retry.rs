@@ -21,12 +21,7 @@ pub enum Decision {
 /// Decides about a failure of a job that failed `tries` times before and was claimed `claim_no`
 /// times.
 #[must_use]
-pub fn decide(
-    error: &ProviderError,
-    tries: i32,
-    claim_no: i32,
-    jobs: &settings::Jobs,
-) -> Decision {
+pub fn decide(error: &ProviderError, tries: i32, claim_no: i32, jobs: &settings::Jobs) -> Decision {
     let failures = tries.saturating_add(1);
     match error.class {
         FaultClass::Transient if failures < jobs.max_tries => Decision::Retry {
@@ -56,7 +51,10 @@ pub fn decide(
 /// `base * 2^n`, at most the maximum, spread by a fifth so that failures do not come back in step.
 fn pause(n: i32, jobs: &settings::Jobs) -> Duration {
     let doubled = 2_u64.saturating_pow(u32::try_from(n.clamp(0, 20)).unwrap_or_default());
-    let pause_ms = jobs.backoff_base_ms.saturating_mul(doubled).min(jobs.backoff_max_ms);
+    let pause_ms = jobs
+        .backoff_base_ms
+        .saturating_mul(doubled)
+        .min(jobs.backoff_max_ms);
     let spread = pause_ms / 5;
     let jitter = rand::rng().random_range(0..=spread.saturating_mul(2));
     Duration::from_millis(pause_ms.saturating_sub(spread).saturating_add(jitter))

@@ -43,7 +43,8 @@ impl Caller {
     pub async fn by_token(ctx: &AppContext, token: &str) -> ApiResult<Self> {
         let keys = TokenKeys::of(ctx)?;
         let welcome = Settings::of(ctx)?.credits.welcome;
-        let Authenticated { profile, claims } = authenticate(&ctx.db, &keys, token, welcome).await?;
+        let Authenticated { profile, claims } =
+            authenticate(&ctx.db, &keys, token, welcome).await?;
         Ok(Self { profile, claims })
     }
 }

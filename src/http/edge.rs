@@ -91,7 +91,10 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
     if is_preflight && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
-    for (name, id) in [(REQUEST_ID, &ids.request_id), (CORRELATION_ID, &ids.correlation_id)] {
+    for (name, id) in [
+        (REQUEST_ID, &ids.request_id),
+        (CORRELATION_ID, &ids.correlation_id),
+    ] {
         if let Ok(value) = HeaderValue::from_str(id) {
             response.headers_mut().insert(name, value);
         }

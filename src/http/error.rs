@@ -190,7 +190,11 @@ impl ApiError {
     /// 401 with the guard's text for a missing or bad token (platform contract 2.1).
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "Unauthorized")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorCode::Unauthorized,
+            "Unauthorized",
+        )
     }
 
     /// 404 for a thing of the caller that is not there or not the caller's.
@@ -270,7 +274,10 @@ impl ApiError {
         body.insert("message".into(), message);
         body.insert("error".into(), sentence.into());
         body.extend(self.extra.clone());
-        body.insert("requestId".into(), json!(ids.map(|ids| ids.request_id.as_str())));
+        body.insert(
+            "requestId".into(),
+            json!(ids.map(|ids| ids.request_id.as_str())),
+        );
         Value::Object(body)
     }
 }

@@ -92,7 +92,10 @@ impl From<AuthError> for ApiError {
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Insufficient { required, available } => Self::new(
+            LedgerError::Insufficient {
+                required,
+                available,
+            } => Self::new(
                 StatusCode::PAYMENT_REQUIRED,
                 ErrorCode::InsufficientCredits,
                 format!(

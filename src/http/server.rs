@@ -67,7 +67,10 @@ pub async fn serve(
         spawn(stream, service, limits, &graceful);
     }
     drop(listener);
-    if tokio::time::timeout(limits.shutdown, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.shutdown, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("open requests did not finish in time and were cut");
     }
 }

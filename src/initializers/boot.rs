@@ -67,7 +67,11 @@ async fn complete(config: &mut Config, settings: &Settings) -> Result<()> {
         let address = s3::serve(&root, &settings.storage.bucket, &secret).await?;
         set(config, "/storage/access_key_id", s3::ACCESS_KEY_ID.into());
         set(config, "/storage/secret_access_key", secret.into());
-        set(config, "/storage/endpoint", format!("http://{address}").into());
+        set(
+            config,
+            "/storage/endpoint",
+            format!("http://{address}").into(),
+        );
     }
     Ok(())
 }

@@ -32,8 +32,8 @@ pub fn install(ctx: AppContext) -> Result<AppContext> {
         .hs256_secret()
         .ok_or_else(|| Error::string("no token secret is set"))?;
     let keys = TokenKeys::new(secret, &settings.auth, format!("{public_url}/auth/v1"));
-    let storage = Storage::new(&settings.storage, &format!("{public_url}/files"))
-        .map_err(Error::wrap)?;
+    let storage =
+        Storage::new(&settings.storage, &format!("{public_url}/files")).map_err(Error::wrap)?;
     let pool = ctx.db.get_postgres_connection_pool().clone();
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
     let queue = ApalisQueue::new(pool, &settings.queue, shutdown);

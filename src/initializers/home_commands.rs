@@ -25,7 +25,9 @@ fn settings() -> Result<Settings> {
     let environment = Environment::from(loco_rs::environment::resolve_from_env());
     let config = environment.load()?;
     if !is_embedded(&config.database.uri) {
-        return Err(Error::string("DATABASE_URL is set: this home's embedded database is not in use"));
+        return Err(Error::string(
+            "DATABASE_URL is set: this home's embedded database is not in use",
+        ));
     }
     config.settings()
 }
@@ -34,13 +36,22 @@ async fn stop() -> Result<()> {
     let was_running = postgres::stop(&settings()?.home)
         .await
         .map_err(|error| Error::string(&error.to_string()))?;
-    println!("{}", if was_running { "Stopped." } else { "It was not running." });
+    println!(
+        "{}",
+        if was_running {
+            "Stopped."
+        } else {
+            "It was not running."
+        }
+    );
     Ok(())
 }
 
 async fn reset(is_confirmed: bool) -> Result<()> {
     if !is_confirmed {
-        return Err(Error::string("this deletes all data of this home; say confirm:yes"));
+        return Err(Error::string(
+            "this deletes all data of this home; say confirm:yes",
+        ));
     }
     postgres::remove(&settings()?.home)
         .await

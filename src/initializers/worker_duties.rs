@@ -43,9 +43,11 @@ pub fn start(ctx: &AppContext) -> Result<()> {
     };
     let mut list = duties::own(Arc::new(bench));
     let (db, storage) = (ctx.db.clone(), Storage::of(ctx)?);
-    list.push(Duty::new("object deletions", settings.jobs.cleanup_interval_ms, move || {
-        deletions::run(db.clone(), Arc::clone(&storage))
-    }));
+    list.push(Duty::new(
+        "object deletions",
+        settings.jobs.cleanup_interval_ms,
+        move || deletions::run(db.clone(), Arc::clone(&storage)),
+    ));
     let pool = ctx.db.get_postgres_connection_pool().clone();
     tokio::spawn(duties::lead(pool, list, stop));
     Ok(())

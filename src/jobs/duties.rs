@@ -37,7 +37,11 @@ pub struct Duty {
 impl Duty {
     /// A duty that does `turn` every `every_ms` milliseconds; a turn that fails is tried again at
     /// the next.
-    pub fn new<F, E>(name: &'static str, every_ms: u64, turn: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn new<F, E>(
+        name: &'static str,
+        every_ms: u64,
+        turn: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::fmt::Display,
@@ -68,11 +72,16 @@ impl Duty {
 #[must_use]
 pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
     let jobs = &bench.settings.jobs;
-    let (deliver, clean, check) =
-        (jobs.duty_interval_ms, jobs.cleanup_interval_ms, jobs.audit_interval_ms);
+    let (deliver, clean, check) = (
+        jobs.duty_interval_ms,
+        jobs.cleanup_interval_ms,
+        jobs.audit_interval_ms,
+    );
     let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), bench);
     vec![
-        Duty::new("deliveries", deliver, move || deliveries::run(Arc::clone(&a))),
+        Duty::new("deliveries", deliver, move || {
+            deliveries::run(Arc::clone(&a))
+        }),
         Duty::new("cleanup", clean, move || cleanup::run(Arc::clone(&b))),
         Duty::new("audit", check, move || audit::run(Arc::clone(&c))),
     ]

@@ -42,7 +42,11 @@ pub struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .leases
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if held
             .get(&self.job.id)
             .is_some_and(|entry| entry.claim_no == self.job.claim_no)
@@ -89,13 +93,20 @@ impl Leases {
         let claimed = Entity::claim(&self.db, queue, self.owner, self.limits).await?;
         Ok(claimed.map(|job| {
             let lost = CancellationToken::new();
-            let entry = Held { claim_no: job.claim_no, lost: lost.clone() };
+            let entry = Held {
+                claim_no: job.claim_no,
+                lost: lost.clone(),
+            };
             self.held
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(job.id, entry);
             self.beat();
-            Lease { job, lost, leases: Arc::clone(self) }
+            Lease {
+                job,
+                lost,
+                leases: Arc::clone(self),
+            }
         }))
     }
 
@@ -111,7 +122,10 @@ impl Leases {
 
     /// Starts the heartbeat unless it runs; it ends by itself when nothing is held.
     fn beat(self: &Arc<Self>) {
-        let mut is_beating = self.is_beating.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_beating = self
+            .is_beating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if *is_beating {
             return;
         }
@@ -129,8 +143,15 @@ impl Leases {
     }
 
     fn rest_if_idle(&self) -> bool {
-        let mut is_beating = self.is_beating.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_idle = self.held.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let mut is_beating = self
+            .is_beating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_idle = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty();
         if is_idle {
             *is_beating = false;
         }
@@ -138,13 +159,18 @@ impl Leases {
     }
 
     async fn renew(&self) {
-        let before: HashMap<Uuid, Held> =
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before: HashMap<Uuid, Held> = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match Entity::heartbeat(&self.db, self.owner, self.limits.lease_ms).await {
             Ok(kept) => {
                 for (job_id, entry) in before {
-                    if !kept.contains(&Fence { job_id, claim_no: entry.claim_no })
-                        && self.still_holds(job_id, entry.claim_no)
+                    if !kept.contains(&Fence {
+                        job_id,
+                        claim_no: entry.claim_no,
+                    }) && self.still_holds(job_id, entry.claim_no)
                     {
                         tracing::warn!(job.id = %job_id, "the lease of a running job was lost");
                         entry.lost.cancel();

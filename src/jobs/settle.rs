@@ -124,7 +124,9 @@ impl Settler<'_> {
             txn.rollback().await?;
             return Err(JobError::Stale);
         }
-        self.carrier.deliver(&txn, &[delivery(job, delay_ms)]).await?;
+        self.carrier
+            .deliver(&txn, &[delivery(job, delay_ms)])
+            .await?;
         txn.commit().await?;
         Ok(())
     }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, prelude::Uuid};
 
-use super::statement;
 pub use super::_entities::auth_sessions::*;
+use super::statement;
 
 /// A presented refresh token, its row locked.
 #[derive(Debug, FromQueryResult)]

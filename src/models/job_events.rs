@@ -2,8 +2,8 @@
 
 use sea_orm::{ConnectionTrait, DbErr, prelude::Uuid};
 
-use super::statement;
 pub use super::_entities::job_events::*;
+use super::statement;
 
 impl Entity {
     /// Opens the sequence of a new user.

@@ -9,11 +9,11 @@ mod finders;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 use serde_json::Value as Json;
 
-use super::{enum_of, enum_text, statement};
 pub use super::_entities::{
     jobs::*,
     sea_orm_active_enums::{JobStatus, JobType},
 };
+use super::{enum_of, enum_text, statement};
 pub use claim::{ClaimLimits, Claimed};
 pub use finders::{JobPage, JobView};
 
@@ -136,7 +136,10 @@ impl Change {
     #[must_use]
     pub fn submitted(id: &str, state: Json, progress: i16) -> Self {
         Self {
-            upstream: Upstream::Set { id: id.to_owned(), state },
+            upstream: Upstream::Set {
+                id: id.to_owned(),
+                state,
+            },
             ..Self::progress(progress, "generating")
         }
     }
@@ -160,13 +163,23 @@ impl Change {
     /// A try failed; the next one starts in `next_in_ms`. `counts` is false for waits that are not
     /// the job's fault (rate limits).
     #[must_use]
-    pub fn retry(next_in_ms: i64, counts: bool, forgets_upstream: bool, code: &str, detail: &str) -> Self {
+    pub fn retry(
+        next_in_ms: i64,
+        counts: bool,
+        forgets_upstream: bool,
+        code: &str,
+        detail: &str,
+    ) -> Self {
         Self {
             progress: Some(0),
             stage: Some("waiting to try again".to_owned()),
             next_in_ms: Some(next_in_ms),
             counts_as_try: counts,
-            upstream: if forgets_upstream { Upstream::Forget } else { Upstream::Keep },
+            upstream: if forgets_upstream {
+                Upstream::Forget
+            } else {
+                Upstream::Keep
+            },
             error_code: Some(code.to_owned()),
             error_detail: Some(detail.to_owned()),
             ..Self::new(JobStatus::Pending)
@@ -261,8 +274,8 @@ impl Entity {
         Ok(row.is_some())
     }
 
-    /// Applies a change for the holder of a claim; `false` when the claim is stale or the edge is
-    /// not allowed, and then nothing is written.
+    /// Applies a change for the holder of a claim; `false` when the claim is stale, its lease was
+    /// given back, or the edge is not allowed, and then nothing is written.
     ///
     /// # Errors
     /// When the database fails.
@@ -298,7 +311,9 @@ impl Entity {
             change.error_code.clone().into(),
             change.error_detail.clone().into(),
         ];
-        let row = Changed::find_by_statement(statement(TRANSITION, values)).one(db).await?;
+        let row = Changed::find_by_statement(statement(TRANSITION, values))
+            .one(db)
+            .await?;
         Ok(row.is_some())
     }
 }
@@ -327,7 +342,7 @@ with job as (
         error_detail = $19,
         completed_at = case when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then clock_timestamp() end,
         updated_at = clock_timestamp()
-    where id = $1 and claim_no = $2
+    where id = $1 and claim_no = $2 and lease_owner is not null
       and status = any (string_to_array($4, ',')::job_status[])
     returning *
 ), sequence as (

@@ -3,8 +3,8 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, prelude::Uuid};
 use serde_json::Value;
 
-use super::statement;
 pub use super::_entities::local_accounts::*;
+use super::statement;
 
 impl Entity {
     /// The account with this (lower-case) e-mail.

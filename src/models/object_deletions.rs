@@ -3,8 +3,8 @@
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::statement;
 pub use super::_entities::object_deletions::*;
+use super::statement;
 
 /// One object or prefix to delete.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -62,8 +62,11 @@ impl Entity {
     /// # Errors
     /// When the database fails.
     pub async fn done(db: &impl ConnectionTrait, id: i64) -> Result<(), DbErr> {
-        db.execute_raw(statement("delete from object_deletions where id = $1", [id.into()]))
-            .await?;
+        db.execute_raw(statement(
+            "delete from object_deletions where id = $1",
+            [id.into()],
+        ))
+        .await?;
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 
-use super::statement;
 pub use super::_entities::r2_files::*;
+use super::statement;
 
 /// A file row that goes with a stored object.
 #[derive(Debug, Clone)]
@@ -114,7 +114,11 @@ impl Entity {
         .await?;
         let has_next = files.len() > wanted;
         files.truncate(wanted);
-        Ok(FilePage { files, total: count.map_or(0, |count| count.total), has_next })
+        Ok(FilePage {
+            files,
+            total: count.map_or(0, |count| count.total),
+            has_next,
+        })
     }
 
     /// Marks a live file of this user as deleted and gives its object key.

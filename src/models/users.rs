@@ -1,12 +1,10 @@
 //! Users: who somebody is to us. Balances are in the ledger, credentials in `local_accounts`.
 
 use chrono::{DateTime, FixedOffset};
-use sea_orm::{
-    ConnectionTrait, DbErr, FromQueryResult, QueryResult, Value, prelude::Uuid,
-};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Value, prelude::Uuid};
 
-use super::{enum_of, enum_text, statement};
 pub use super::_entities::{sea_orm_active_enums::UserRole, users::*};
+use super::{enum_of, enum_text, statement};
 
 /// A user as every signed-in request sees it: the row, the credits and the live subscription, read
 /// in one round trip.
@@ -130,7 +128,9 @@ impl Entity {
         id: Uuid,
     ) -> Result<Option<Profile>, DbErr> {
         let sql = format!("{PROFILE} where u.id = $1");
-        Profile::find_by_statement(statement(&sql, [id.into()])).one(db).await
+        Profile::find_by_statement(statement(&sql, [id.into()]))
+            .one(db)
+            .await
     }
 
     /// The user with this e-mail address or id, for operators.

@@ -128,8 +128,13 @@ pub async fn hold(txn: &DatabaseTransaction, hold: Hold) -> Result<i64, LedgerEr
     .one(txn)
     .await?;
     match row {
-        Some(HoldRow { held: Some(left), .. }) => Ok(left),
-        Some(HoldRow { available: Some(available), .. }) => Err(LedgerError::Insufficient {
+        Some(HoldRow {
+            held: Some(left), ..
+        }) => Ok(left),
+        Some(HoldRow {
+            available: Some(available),
+            ..
+        }) => Err(LedgerError::Insufficient {
             required: hold.amount,
             available,
         }),
@@ -148,7 +153,9 @@ pub async fn capture(
     captured: i64,
     usage: &Usage<'_>,
 ) -> Result<i64, LedgerError> {
-    let prompt: Option<String> = usage.prompt.map(|prompt| prompt.chars().take(4096).collect());
+    let prompt: Option<String> = usage
+        .prompt
+        .map(|prompt| prompt.chars().take(4096).collect());
     SettledRow::find_by_statement(statement(
         "with reservation as (
             update credit_reservations set state = 'captured', captured_amount = $2, settled_at = now()
@@ -294,7 +301,9 @@ pub async fn adjust(
         Some(row) => Ok(Some(row.balance)),
         None => Err(LedgerError::Insufficient {
             required: amount.saturating_neg(),
-            available: balance(txn, user_id).await?.ok_or(LedgerError::UnknownUser)?,
+            available: balance(txn, user_id)
+                .await?
+                .ok_or(LedgerError::UnknownUser)?,
         }),
     }
 }

@@ -166,13 +166,18 @@ async fn handle(
         .get(&envelope.class)
         .cloned();
     let Some(handler) = handler else {
-        tracing::error!(worker = envelope.class, "no worker of this class is registered");
+        tracing::error!(
+            worker = envelope.class,
+            "no worker of this class is registered"
+        );
         return Err(format!("no worker named {}", envelope.class).into());
     };
-    handler(id.to_string(), envelope.args).await.map_err(|error| {
-        tracing::error!(worker = envelope.class, %error, "a worker failed");
-        error.to_string().into()
-    })
+    handler(id.to_string(), envelope.args)
+        .await
+        .map_err(|error| {
+            tracing::error!(worker = envelope.class, %error, "a worker failed");
+            error.to_string().into()
+        })
 }
 
 #[async_trait]
@@ -343,7 +348,9 @@ impl QueueProvider for ApalisQueue {
     }
 
     async fn setup(&self) -> Result<()> {
-        PostgresStorage::setup(&self.pool).await.map_err(Error::wrap)
+        PostgresStorage::setup(&self.pool)
+            .await
+            .map_err(Error::wrap)
     }
 
     async fn clear(&self) -> Result<()> {

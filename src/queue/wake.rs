@@ -33,7 +33,11 @@ struct Bell {
 impl Bell {
     fn ring(&self) {
         self.rings.fetch_add(1, Ordering::Release);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waker = self
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -52,7 +56,10 @@ impl Bells {
 
     /// The poll strategy of a queue's worker.
     pub fn strategy(&self, queue: &str) -> BellStrategy {
-        BellStrategy { bell: self.bell(queue), heard: 0 }
+        BellStrategy {
+            bell: self.bell(queue),
+            heard: 0,
+        }
     }
 
     /// Wakes a queue now and, in case a fetch was under way, shortly after.
@@ -140,7 +147,11 @@ pub struct BellStrategy {
 
 impl PollStrategy for BellStrategy {
     fn poll_drive(&mut self, cx: &mut Context<'_>, _snapshot: &PollSnapshot) -> Poll<Option<()>> {
-        *self.bell.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        *self
+            .bell
+            .waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
         let rings = self.bell.rings.load(Ordering::Acquire);
         if rings == self.heard {
             return Poll::Pending;

@@ -8,7 +8,12 @@ use super::{Secret, Settings};
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
 /// Texts that examples use as secrets.
-const KNOWN_SECRETS: [&str; 4] = ["change-me-in-production", "secret", "changeme", "internal-key"];
+const KNOWN_SECRETS: [&str; 4] = [
+    "change-me-in-production",
+    "secret",
+    "changeme",
+    "internal-key",
+];
 
 /// One thing that is wrong: which setting (by its variable or key) and why.
 pub type Fault = String;
@@ -32,11 +37,20 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         }
     };
     need(!is_embedded(database_uri), "DATABASE_URL");
-    need(settings.auth.hs256_secret().is_some(), "SUPABASE_JWT_SECRET or JWT_SECRET");
+    need(
+        settings.auth.hs256_secret().is_some(),
+        "SUPABASE_JWT_SECRET or JWT_SECRET",
+    );
     need(settings.http.public_url.is_some(), "API_BASE_URL");
     let storage = &settings.storage;
-    need(storage.access_key_id.is_some(), "CLOUDFLARE_R2_ACCESS_KEY_ID");
-    need(storage.secret_access_key.is_some(), "CLOUDFLARE_R2_SECRET_ACCESS_KEY");
+    need(
+        storage.access_key_id.is_some(),
+        "CLOUDFLARE_R2_ACCESS_KEY_ID",
+    );
+    need(
+        storage.secret_access_key.is_some(),
+        "CLOUDFLARE_R2_SECRET_ACCESS_KEY",
+    );
     need(storage.public_url.is_some(), "CLOUDFLARE_R2_PUBLIC_URL");
     need(
         storage.account_id.is_some() || storage.endpoint.is_some(),
@@ -49,7 +63,9 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         if let Some(secret) = secret
             && is_weak(secret)
         {
-            faults.push(format!("{name} is a known default or shorter than {MIN_SECRET_BYTES} bytes"));
+            faults.push(format!(
+                "{name} is a known default or shorter than {MIN_SECRET_BYTES} bytes"
+            ));
         }
     }
     if settings.generation.demo {
@@ -71,16 +87,31 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     let jobs = &settings.jobs;
     let positive = [
         ("settings.jobs.heartbeat_ms", jobs.heartbeat_ms),
-        ("settings.jobs.missed_heartbeats", u64::from(jobs.missed_heartbeats)),
+        (
+            "settings.jobs.missed_heartbeats",
+            u64::from(jobs.missed_heartbeats),
+        ),
         ("settings.jobs.backoff_base_ms", jobs.backoff_base_ms),
         ("settings.jobs.deadline_ms", jobs.deadline_ms),
         ("settings.jobs.duty_interval_ms", jobs.duty_interval_ms),
-        ("settings.jobs.cleanup_interval_ms", jobs.cleanup_interval_ms),
+        (
+            "settings.jobs.cleanup_interval_ms",
+            jobs.cleanup_interval_ms,
+        ),
         ("settings.jobs.audit_interval_ms", jobs.audit_interval_ms),
-        ("settings.queue.poll_interval_ms", settings.queue.poll_interval_ms),
-        ("settings.http.request_timeout_ms", settings.http.request_timeout_ms),
+        (
+            "settings.queue.poll_interval_ms",
+            settings.queue.poll_interval_ms,
+        ),
+        (
+            "settings.http.request_timeout_ms",
+            settings.http.request_timeout_ms,
+        ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
-        ("settings.providers.flux.poll_interval_ms", settings.providers.flux.poll_interval_ms),
+        (
+            "settings.providers.flux.poll_interval_ms",
+            settings.providers.flux.poll_interval_ms,
+        ),
     ];
     for (name, value) in positive {
         if value == 0 {
@@ -100,11 +131,26 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     for (name, value) in [
         ("settings.credits.welcome", settings.credits.welcome),
         ("USAGE_GRACE_CREDITS", settings.credits.grace),
-        ("settings.credits.prices.image", settings.credits.prices.image),
-        ("settings.credits.prices.video", settings.credits.prices.video),
-        ("settings.credits.prices.upscale", settings.credits.prices.upscale),
-        ("settings.credits.prices.batch_prompt", settings.credits.prices.batch_prompt),
-        ("settings.credits.prices.scene", settings.credits.prices.scene),
+        (
+            "settings.credits.prices.image",
+            settings.credits.prices.image,
+        ),
+        (
+            "settings.credits.prices.video",
+            settings.credits.prices.video,
+        ),
+        (
+            "settings.credits.prices.upscale",
+            settings.credits.prices.upscale,
+        ),
+        (
+            "settings.credits.prices.batch_prompt",
+            settings.credits.prices.batch_prompt,
+        ),
+        (
+            "settings.credits.prices.scene",
+            settings.credits.prices.scene,
+        ),
     ] {
         if value < 0 {
             faults.push(format!("{name} must not be below 0"));
@@ -112,7 +158,9 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     }
     for (queue, slots) in &settings.queue.concurrency {
         if *slots == 0 {
-            faults.push(format!("settings.queue.concurrency.{queue} must be at least 1"));
+            faults.push(format!(
+                "settings.queue.concurrency.{queue} must be at least 1"
+            ));
         }
     }
     if settings.auth.hashing_slots == 0 {

@@ -49,7 +49,9 @@ impl Storage {
     /// When credentials or endpoint are missing.
     pub fn new(storage: &settings::Storage, fallback_base: &str) -> Result<Self, StorageError> {
         let (Some(id), Some(secret)) = (&storage.access_key_id, &storage.secret_access_key) else {
-            return Err(StorageError::Unavailable("no credentials are set".to_owned()));
+            return Err(StorageError::Unavailable(
+                "no credentials are set".to_owned(),
+            ));
         };
         let endpoint = match (&storage.endpoint, &storage.account_id) {
             (Some(endpoint), _) => endpoint.clone(),
@@ -66,7 +68,13 @@ impl Storage {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("auto"))
             .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new(id, secret.expose(), None, None, "settings"))
+            .credentials_provider(Credentials::new(
+                id,
+                secret.expose(),
+                None,
+                None,
+                "settings",
+            ))
             .force_path_style(true)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
@@ -100,14 +108,20 @@ impl Storage {
 
     /// Sets the public base once the listener's real port is known.
     pub fn set_public_base(&self, base: &str) {
-        let mut current = self.public_base.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .public_base
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         base.trim_end_matches('/').clone_into(&mut current);
     }
 
     /// The public address of a key: stable, without query.
     #[must_use]
     pub fn public_url(&self, key: &str) -> String {
-        let base = self.public_base.read().unwrap_or_else(PoisonError::into_inner);
+        let base = self
+            .public_base
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         format!("{base}/{key}")
     }
 
@@ -151,7 +165,11 @@ impl Storage {
                 let is_missing = error
                     .as_service_error()
                     .is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
-                if is_missing { StorageError::NotFound } else { unavailable(&error) }
+                if is_missing {
+                    StorageError::NotFound
+                } else {
+                    unavailable(&error)
+                }
             })?;
         Ok(Fetched {
             content_type: answer.content_type().map(ToOwned::to_owned),
@@ -181,7 +199,13 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Unavailable`].
     pub async fn delete(&self, key: &str) -> Result<(), StorageError> {
-        let outcome = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        let outcome = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
         match outcome {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 404 => Ok(()),

@@ -56,7 +56,10 @@ impl ObjectKey {
     /// Key of result `n` (from 1) of a job: the same each time, so a repeat overwrites.
     #[must_use]
     pub fn of_job(folder: Folder, owner: Uuid, job_id: Uuid, n: usize, extension: &str) -> Self {
-        Self(format!("{}{n}.{extension}", Self::job_prefix(folder, owner, job_id)))
+        Self(format!(
+            "{}{n}.{extension}",
+            Self::job_prefix(folder, owner, job_id)
+        ))
     }
 
     /// How the keys of all results of a job begin.

@@ -15,8 +15,9 @@ impl Task for CreditsAdjust {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: "credits_adjust".to_owned(),
-            detail: "Add or take credits: user:<e-mail or id> amount:<n> [request:<id>] [reason:<text>]"
-                .to_owned(),
+            detail:
+                "Add or take credits: user:<e-mail or id> amount:<n> [request:<id>] [reason:<text>]"
+                    .to_owned(),
         }
     }
 
@@ -27,12 +28,17 @@ impl Task for CreditsAdjust {
             .ok()
             .and_then(|text| text.trim_start_matches('+').parse().ok())
             .filter(|amount| *amount != 0)
-            .ok_or_else(|| Error::string("say how many: amount:<whole number, below zero to take>"))?;
+            .ok_or_else(|| {
+                Error::string("say how many: amount:<whole number, below zero to take>")
+            })?;
         let fresh = uuid::Uuid::new_v4().to_string();
         let request = vars.cli_arg("request").unwrap_or(&fresh);
         let reason = vars.cli_arg("reason").unwrap_or("operator");
         let txn = ctx.db.begin().await?;
-        match ledger::adjust(&txn, user.id, amount, request, reason).await.map_err(Error::wrap)? {
+        match ledger::adjust(&txn, user.id, amount, request, reason)
+            .await
+            .map_err(Error::wrap)?
+        {
             Some(balance) => {
                 txn.commit().await?;
                 println!("Adjusted by {amount}; the balance is {balance} now.");

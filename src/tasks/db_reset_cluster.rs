@@ -19,9 +19,13 @@ impl Task for DbResetCluster {
 
     async fn run(&self, ctx: &AppContext, vars: &task::Vars) -> Result<()> {
         if !vars.cli_arg("confirm").is_ok_and(|text| text == "yes") {
-            return Err(Error::string("this deletes all data of this home; say confirm:yes"));
+            return Err(Error::string(
+                "this deletes all data of this home; say confirm:yes",
+            ));
         }
-        postgres::remove(&Settings::of(ctx)?.home).await.map_err(Error::wrap)?;
+        postgres::remove(&Settings::of(ctx)?.home)
+            .await
+            .map_err(Error::wrap)?;
         println!("Removed.");
         Ok(())
     }

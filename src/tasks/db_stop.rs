@@ -20,7 +20,14 @@ impl Task for DbStop {
     async fn run(&self, ctx: &AppContext, _vars: &task::Vars) -> Result<()> {
         let settings = Settings::of(ctx)?;
         let was_running = postgres::stop(&settings.home).await.map_err(Error::wrap)?;
-        println!("{}", if was_running { "Stopped." } else { "It was not running." });
+        println!(
+            "{}",
+            if was_running {
+                "Stopped."
+            } else {
+                "It was not running."
+            }
+        );
         Ok(())
     }
 }

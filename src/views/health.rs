@@ -17,14 +17,24 @@ impl HealthView {
     #[must_use]
     pub fn unchecked() -> Self {
         let empty = || Value::Object(Map::new());
-        Self { status: "ok", info: empty(), error: empty(), details: empty() }
+        Self {
+            status: "ok",
+            info: empty(),
+            error: empty(),
+            details: empty(),
+        }
     }
 
     /// The database answered.
     #[must_use]
     pub fn up() -> Self {
         let database = json!({"database": {"status": "up"}});
-        Self { status: "ok", info: database.clone(), error: json!({}), details: database }
+        Self {
+            status: "ok",
+            info: database.clone(),
+            error: json!({}),
+            details: database,
+        }
     }
 
     /// The database failed, or did not answer in time (`message`).
@@ -34,6 +44,11 @@ impl HealthView {
             None => json!({"database": {"status": "down"}}),
             Some(message) => json!({"database": {"status": "down", "message": message}}),
         };
-        Self { status: "error", info: json!({}), error: database.clone(), details: database }
+        Self {
+            status: "error",
+            info: json!({}),
+            error: database.clone(),
+            details: database,
+        }
     }
 }

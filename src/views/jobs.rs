@@ -81,7 +81,11 @@ fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
     metadata.insert("model".into(), json!(job.model));
     metadata.insert("provider".into(), json!(job.provider));
     metadata.insert("stage".into(), json!(job.stage));
-    if job.warnings.as_array().is_some_and(|warnings| !warnings.is_empty()) {
+    if job
+        .warnings
+        .as_array()
+        .is_some_and(|warnings| !warnings.is_empty())
+    {
         metadata.insert("warnings".into(), job.warnings.clone());
     }
     let files = job
@@ -93,9 +97,15 @@ fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
         .unwrap_or_default();
     if let Some(first) = files.first() {
         let key = first.get("key").and_then(Value::as_str).unwrap_or_default();
-        metadata.insert("r2FileId".into(), first.get("id").cloned().unwrap_or_default());
+        metadata.insert(
+            "r2FileId".into(),
+            first.get("id").cloned().unwrap_or_default(),
+        );
         metadata.insert("fileUrl".into(), public_url(key).into());
-        metadata.insert("mimeType".into(), first.get("mimeType").cloned().unwrap_or_default());
+        metadata.insert(
+            "mimeType".into(),
+            first.get("mimeType").cloned().unwrap_or_default(),
+        );
     }
     if files.len() > 1 {
         let urls: Vec<String> = files
@@ -112,8 +122,7 @@ impl JobPageView {
     /// The view of a page.
     #[must_use]
     pub fn new(page: JobPage, public_url: impl Fn(&str) -> String) -> Self {
-        let next_cursor =
-            page.jobs.last().filter(|_| page.has_next).map(|job| job.id);
+        let next_cursor = page.jobs.last().filter(|_| page.has_next).map(|job| job.id);
         Self {
             jobs: page
                 .jobs

@@ -11,5 +11,6 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 /// ISO 8601 in UTC with milliseconds (platform contract 1.8).
 #[must_use]
 pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
-    time.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::Millis, true)
+    time.with_timezone(&Utc)
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }

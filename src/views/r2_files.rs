@@ -78,7 +78,11 @@ impl FilePageView {
             .filter(|_| page.has_next)
             .map(|file| format!("{}_{}", timestamp(&file.created_at), file.id));
         Self {
-            items: page.files.into_iter().map(|file| FileView::new(file, &public_url)).collect(),
+            items: page
+                .files
+                .into_iter()
+                .map(|file| FileView::new(file, &public_url))
+                .collect(),
             total_count: page.total,
             next_cursor,
         }

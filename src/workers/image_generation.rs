@@ -11,7 +11,11 @@ use tracing::Instrument;
 
 use crate::{
     generation::pipeline::Pipeline,
-    jobs::{JobError, leases::{Lease, Leases}, route},
+    jobs::{
+        JobError,
+        leases::{Lease, Leases},
+        route,
+    },
     models::jobs::JobType,
 };
 

@@ -43,8 +43,11 @@ impl Provider for Demo {
     async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError> {
         let options = CommonOptions::parse(&work.input.options)
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
-        let references: Vec<Bytes> =
-            work.references.iter().map(|reference| reference.bytes.clone()).collect();
+        let references: Vec<Bytes> = work
+            .references
+            .iter()
+            .map(|reference| reference.bytes.clone())
+            .collect();
         let input = work.input.clone();
         let drawn = tokio::task::spawn_blocking(move || draw(&input, &options, &references)).await;
         drawn
@@ -53,8 +56,10 @@ impl Provider for Demo {
     }
 
     async fn poll(&self, _task: &Task) -> Result<Status, ProviderError> {
-        Err(ProviderError::new(FaultClass::Transient, "the demo provider has no tasks")
-            .forgetting_task())
+        Err(
+            ProviderError::new(FaultClass::Transient, "the demo provider has no tasks")
+                .forgetting_task(),
+        )
     }
 
     fn pace(&self) -> Pace {
@@ -65,7 +70,11 @@ impl Provider for Demo {
     }
 
     fn result_policy(&self, max_bytes: u64) -> Policy {
-        Policy::new(Hosts::Suffixes(Vec::new()), max_bytes, Duration::from_secs(1))
+        Policy::new(
+            Hosts::Suffixes(Vec::new()),
+            max_bytes,
+            Duration::from_secs(1),
+        )
     }
 }
 

@@ -103,9 +103,8 @@ impl Flux {
         if !status.is_success() {
             return Err(errors::of_status(status, &bytes).after(retry_after));
         }
-        serde_json::from_slice(&bytes).map_err(|_| {
-            ProviderError::new(FaultClass::Transient, "the answer is not JSON")
-        })
+        serde_json::from_slice(&bytes)
+            .map_err(|_| ProviderError::new(FaultClass::Transient, "the answer is not JSON"))
     }
 
     /// The polling address may lie in another region than the base, but our key goes nowhere else.
@@ -113,7 +112,11 @@ impl Flux {
         let lost = |detail: &str| {
             ProviderError::new(FaultClass::BadUpstream, detail.to_owned()).forgetting_task()
         };
-        let text = task.state.get("pollingUrl").and_then(Value::as_str).unwrap_or_default();
+        let text = task
+            .state
+            .get("pollingUrl")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let mut url = Url::parse(text).map_err(|_| lost("the polling address is none"))?;
         let is_ours = if self.is_loopback() {
             settings::is_loopback(&url)
@@ -146,9 +149,14 @@ impl Provider for Flux {
         }
         let taken = body::max_references(&model);
         if references > taken {
-            warnings.push(format!("This model takes {taken} reference images; the others are ignored."));
+            warnings.push(format!(
+                "This model takes {taken} reference images; the others are ignored."
+            ));
         }
-        Ok(Checked { outputs: 1, warnings })
+        Ok(Checked {
+            outputs: 1,
+            warnings,
+        })
     }
 
     fn upstream_model(&self, input: &ImageInput) -> String {
@@ -168,9 +176,8 @@ impl Provider for Flux {
             .pop_if_empty()
             .extend(["v1", &model]);
         let answer = self.answer(self.client.post(url).json(&body)).await?;
-        let accepted: Accepted = serde_json::from_value(answer).map_err(|_| {
-            ProviderError::new(FaultClass::BadUpstream, "the answer names no task")
-        })?;
+        let accepted: Accepted = serde_json::from_value(answer)
+            .map_err(|_| ProviderError::new(FaultClass::BadUpstream, "the answer names no task"))?;
         Ok(Submission::Accepted(Task {
             id: accepted.id,
             state: json!({ "pollingUrl": accepted.polling_url }),
@@ -180,9 +187,8 @@ impl Provider for Flux {
     async fn poll(&self, task: &Task) -> Result<Status, ProviderError> {
         let url = self.checked_polling_url(task)?;
         let answer = self.answer(self.client.get(url)).await?;
-        let polled: Polled = serde_json::from_value(answer).map_err(|_| {
-            ProviderError::new(FaultClass::Transient, "the answer has no status")
-        })?;
+        let polled: Polled = serde_json::from_value(answer)
+            .map_err(|_| ProviderError::new(FaultClass::Transient, "the answer has no status"))?;
         let failed = |class, detail: &str| {
             Err(ProviderError::new(class, detail.to_owned()).forgetting_task())
         };

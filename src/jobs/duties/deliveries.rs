@@ -21,7 +21,9 @@ const BATCH: i64 = 200;
 /// When the database fails.
 pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
     for queue in GENERATION_QUEUES {
-        let Some(worker) = worker_of(queue) else { continue };
+        let Some(worker) = worker_of(queue) else {
+            continue;
+        };
         let live = bench.carrier.live_deliveries(queue).await?;
         let max_running = bench.settings.jobs.max_running_per_user;
         let missing = Entity::missing_deliveries(&bench.db, queue, max_running, live)

@@ -43,7 +43,10 @@ impl Claimed {
     /// The fence of this claim.
     #[must_use]
     pub const fn fence(&self) -> Fence {
-        Fence { job_id: self.id, claim_no: self.claim_no }
+        Fence {
+            job_id: self.id,
+            claim_no: self.claim_no,
+        }
     }
 }
 
@@ -167,7 +170,10 @@ impl Entity {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| Fence { job_id: row.id, claim_no: row.claim_no })
+            .map(|row| Fence {
+                job_id: row.id,
+                claim_no: row.claim_no,
+            })
             .collect())
     }
 

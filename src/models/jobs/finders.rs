@@ -34,7 +34,8 @@ pub struct JobPage {
     pub has_next: bool,
 }
 
-const COLUMNS: &str = "id, type::text as job_type, status::text as status, progress, stage, provider, model,
+const COLUMNS: &str =
+    "id, type::text as job_type, status::text as status, progress, stage, provider, model,
     prompt, metadata, warnings, result, result_key, error, created_at, completed_at";
 
 impl Entity {
@@ -71,10 +72,12 @@ impl Entity {
         );
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let mut jobs =
-            JobView::find_by_statement(statement(&sql, [user_id.into(), cursor.into(), more.into()]))
-                .all(db)
-                .await?;
+        let mut jobs = JobView::find_by_statement(statement(
+            &sql,
+            [user_id.into(), cursor.into(), more.into()],
+        ))
+        .all(db)
+        .await?;
         let has_next = jobs.len() > wanted;
         jobs.truncate(wanted);
         Ok(JobPage { jobs, has_next })

@@ -131,7 +131,9 @@ pub async fn check(db: &impl ConnectionTrait, grace: i64) -> Result<Vec<Violatio
         let sql = format!(
             "select subject from ({query}) offenders where $1::bigint is not null limit {NAMED_ROWS}"
         );
-        let rows = Row::find_by_statement(statement(&sql, [grace.into()])).all(db).await?;
+        let rows = Row::find_by_statement(statement(&sql, [grace.into()]))
+            .all(db)
+            .await?;
         if !rows.is_empty() {
             violations.push(Violation {
                 invariant,

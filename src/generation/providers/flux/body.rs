@@ -4,9 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    generation::{
-        RequestError, options::CommonOptions, provider::Reference, request::ImageInput,
-    },
+    generation::{RequestError, options::CommonOptions, provider::Reference, request::ImageInput},
     models::scalars::{as_integer, as_number},
 };
 
@@ -21,11 +19,19 @@ enum Sizing {
 
 fn sizing(model: &str) -> Sizing {
     if model.starts_with("flux-2") {
-        Sizing::Pixels { min: 256, max: 2048, step: 16 }
+        Sizing::Pixels {
+            min: 256,
+            max: 2048,
+            step: 16,
+        }
     } else if model.contains("kontext") || model.contains("ultra") {
         Sizing::Ratio
     } else {
-        Sizing::Pixels { min: 256, max: 1440, step: 32 }
+        Sizing::Pixels {
+            min: 256,
+            max: 1440,
+            step: 32,
+        }
     }
 }
 
@@ -47,9 +53,26 @@ pub fn max_references(model: &str) -> usize {
 
 /// Options that go to no model as they are: read elsewhere, or not for users to set.
 const HANDLED: [&str; 20] = [
-    "width", "height", "aspect_ratio", "aspectRatio", "size", "ratio", "resolution", "config", "seed",
-    "output_format", "outputFormat", "format", "image_format", "num_images", "numImages", "n",
-    "styleId", "useQueue", "useInline", "response_format",
+    "width",
+    "height",
+    "aspect_ratio",
+    "aspectRatio",
+    "size",
+    "ratio",
+    "resolution",
+    "config",
+    "seed",
+    "output_format",
+    "outputFormat",
+    "format",
+    "image_format",
+    "num_images",
+    "numImages",
+    "n",
+    "styleId",
+    "useQueue",
+    "useInline",
+    "response_format",
 ];
 
 /// The body for `model`, and what of the request it leaves out or changes.
@@ -69,7 +92,8 @@ pub fn build(
         Sizing::Pixels { min, max, step } => {
             if common.size.is_some() || common.ratio.is_some() {
                 let (width, height) = common.pixels();
-                let (fit_width, fit_height) = (fit(width, min, max, step), fit(height, min, max, step));
+                let (fit_width, fit_height) =
+                    (fit(width, min, max, step), fit(height, min, max, step));
                 if common.size.is_some() && (fit_width, fit_height) != (width, height) {
                     warnings.push(format!("The size was changed to {fit_width}x{fit_height}."));
                 }
@@ -159,7 +183,11 @@ fn ratio_text(common: &CommonOptions) -> Option<String> {
 }
 
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a.max(1) } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a.max(1)
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 fn whole(name: &str, value: &Value, min: i64, max: i64) -> Result<Value, RequestError> {
@@ -167,7 +195,9 @@ fn whole(name: &str, value: &Value, min: i64, max: i64) -> Result<Value, Request
         .filter(|number| (min..=max).contains(number))
         .map(Value::from)
         .ok_or_else(|| {
-            RequestError::InvalidOption(format!("{name} must be an integer between {min} and {max}"))
+            RequestError::InvalidOption(format!(
+                "{name} must be an integer between {min} and {max}"
+            ))
         })
 }
 

@@ -1,0 +1,4 @@
+//! What others rely on: routes, codes, and the rule of who may import whom.
+
+mod layers;
+mod surface;

@@ -1,0 +1,3 @@
+//! Kills at every step of a job, with real processes.
+
+mod kill;

@@ -1,0 +1,9 @@
+//! One test binary: it links once. Each test has its own database, bucket and sockets.
+
+mod contracts;
+mod faults;
+mod models;
+mod requests;
+mod support;
+mod tasks;
+mod workers;

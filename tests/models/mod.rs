@@ -1,0 +1,5 @@
+//! Rules that span many orders of events: the ledger and the job states, as properties.
+
+mod jobs;
+mod ledger;
+mod migrations;

@@ -1,0 +1,11 @@
+//! Routes through HTTP; mirrors the URL tree.
+
+mod auth;
+mod bad_input;
+mod gotrue;
+mod image;
+mod jobs;
+mod r2files;
+mod tokens;
+mod users;
+mod wiring;

@@ -1,0 +1,319 @@
+//! The app on a real socket, with its own database and bucket.
+
+use std::{net::SocketAddr, time::Duration};
+
+use daygen::{
+    app::App,
+    http::server::{self, Limits},
+    payments::ledger::invariants,
+    settings::Settings,
+    storage::Storage,
+};
+use loco_rs::{
+    app::{AppContext, Hooks},
+    boot::StartMode,
+    config::QueueConfig,
+    environment::Environment,
+};
+use reqwest::{Method, header::HeaderMap};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{bfl, cluster::TestDatabase, s3, s3::TestBucket, tokens};
+
+/// A running app.
+pub struct TestApp {
+    pub ctx: AppContext,
+    pub base: String,
+    pub bucket: TestBucket,
+    pub database: TestDatabase,
+    client: reqwest::Client,
+    stop: CancellationToken,
+}
+
+/// A signed-up user.
+#[derive(Debug, Clone)]
+pub struct TestUser {
+    pub id: String,
+    pub email: String,
+    pub token: String,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    /// Null when the body is no JSON.
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// What a test changes about the app.
+#[derive(Default)]
+pub struct Builder {
+    settings: Vec<(String, Value)>,
+    has_worker: bool,
+}
+
+impl Builder {
+    /// Sets a setting by its JSON pointer below `settings`.
+    pub fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        self.settings.push((pointer.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs the workers in this process too.
+    pub fn worker(mut self) -> Self {
+        self.has_worker = true;
+        self
+    }
+
+    /// Sends flux to a stand-in of its API.
+    pub fn flux(self, bfl: &bfl::Bfl) -> Self {
+        self.set("/providers/flux/api_key", bfl::KEY)
+            .set("/providers/flux/base_url", bfl.base.as_str())
+    }
+
+    /// Starts the app, runs the test, checks the books, and takes everything down.
+    pub async fn run(self, test: impl AsyncFnOnce(&TestApp)) {
+        let app = TestApp::start(self).await;
+        test(&app).await;
+        app.assert_clean_books().await;
+        app.stop.cancel();
+        if let Some(queue) = &app.ctx.queue_provider {
+            queue.shutdown().unwrap();
+        }
+    }
+}
+
+/// Begins a test app.
+pub fn test_app() -> Builder {
+    Builder::default()
+}
+
+impl TestApp {
+    async fn start(builder: Builder) -> Self {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let database = TestDatabase::migrated().await;
+        let bucket = TestBucket::start().await;
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut config = Environment::Test.load_from_folder(&folder).unwrap();
+        config.database.uri.clone_from(&database.uri);
+        if let Some(QueueConfig::Postgres(queue)) = config.queue.as_mut() {
+            queue.uri.clone_from(&database.uri);
+        }
+        let mut settings = config.settings.take().unwrap();
+        let mut own = vec![
+            ("/auth/jwt_secret".to_owned(), json!(tokens::SECRET)),
+            ("/storage/access_key_id".to_owned(), json!(s3::KEY_ID)),
+            ("/storage/secret_access_key".to_owned(), json!(s3::SECRET)),
+            ("/storage/endpoint".to_owned(), json!(bucket.endpoint)),
+            ("/storage/bucket".to_owned(), json!(s3::BUCKET)),
+        ];
+        own.extend(builder.settings);
+        for (pointer, value) in own {
+            *settings
+                .pointer_mut(&pointer)
+                .unwrap_or_else(|| panic!("there is no setting {pointer}")) = value;
+        }
+        config.settings = Some(settings);
+        let mode = if builder.has_worker {
+            StartMode::ServerAndWorker
+        } else {
+            StartMode::ServerOnly
+        };
+        let boot = App::boot(mode, &Environment::Test, config).await.unwrap();
+        let ctx = boot.app_context;
+        let listener = server::bind("127.0.0.1", 0).await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let base = format!("http://{address}");
+        Storage::of(&ctx)
+            .unwrap()
+            .set_public_base(&format!("{base}/files"));
+        let stop = CancellationToken::new();
+        let limits = Limits {
+            header_timeout: Duration::from_secs(5),
+            shutdown: Duration::from_millis(10),
+        };
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(server::serve(
+            listener,
+            boot.router.unwrap(),
+            limits,
+            stopped,
+        ));
+        if builder.has_worker {
+            let queue = ctx.queue_provider.clone().unwrap();
+            tokio::spawn(async move { queue.run(vec![]).await.unwrap() });
+        }
+        Self {
+            ctx,
+            base,
+            bucket,
+            database,
+            client: reqwest::Client::new(),
+            stop,
+        }
+    }
+
+    pub fn settings(&self) -> std::sync::Arc<Settings> {
+        Settings::of(&self.ctx).unwrap()
+    }
+
+    /// Begins a request; finish it with [`TestApp::send`].
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.unwrap().to_vec();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer {
+            status,
+            headers,
+            bytes,
+            json,
+        }
+    }
+
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        self.call(Method::GET, path, token, None).await
+    }
+
+    pub async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Answer {
+        self.call(Method::POST, path, token, Some(body)).await
+    }
+
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = self.request(method, path);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        self.send(request).await
+    }
+
+    /// Signs a new user up and in.
+    pub async fn user(&self) -> TestUser {
+        let email = format!("user-{}@example.com", uuid::Uuid::new_v4().simple());
+        let body =
+            json!({"email": email, "password": "correct horse", "data": {"display_name": "Ada"}});
+        let answer = self.post("/auth/v1/signup", None, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        TestUser {
+            id: answer.json["user"]["id"].as_str().unwrap().to_owned(),
+            email,
+            token: answer.json["access_token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// The user's credits as the API shows them.
+    pub async fn credits(&self, user: &TestUser) -> i64 {
+        let answer = self.get("/api/auth/me", Some(&user.token)).await;
+        answer.json["credits"].as_i64().unwrap()
+    }
+
+    /// Takes credits away until `credits` are left.
+    pub async fn leave_credits(&self, user: &TestUser, credits: i64) {
+        use sea_orm::TransactionTrait;
+        let amount = credits - self.credits(user).await;
+        if amount != 0 {
+            let txn = self.ctx.db.begin().await.unwrap();
+            let request = uuid::Uuid::new_v4().to_string();
+            let id = user.id.parse().unwrap();
+            daygen::payments::ledger::adjust(&txn, id, amount, &request, "test")
+                .await
+                .unwrap();
+            txn.commit().await.unwrap();
+        }
+    }
+
+    /// Asks for a picture and gives the job's id.
+    pub async fn generate(&self, user: &TestUser, body: Value) -> String {
+        let answer = self.post("/api/image/flux", Some(&user.token), body).await;
+        assert_eq!(answer.status, 201, "{}", answer.json);
+        answer.json["jobId"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn job(&self, user: &TestUser, id: &str) -> Value {
+        self.get(&format!("/api/jobs/{id}"), Some(&user.token))
+            .await
+            .json
+    }
+
+    /// Follows a job as the client does until it is in a final state.
+    pub async fn final_job(&self, user: &TestUser, id: &str) -> Value {
+        self.until(id, || async {
+            let job = self.job(user, id).await;
+            let status = job["status"].as_str().unwrap_or_default().to_owned();
+            ["COMPLETED", "FAILED", "CANCELLED"]
+                .contains(&status.as_str())
+                .then_some(job)
+        })
+        .await
+    }
+
+    /// Asks again and again, bounded, until `probe` gives something.
+    pub async fn until<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        mut probe: impl FnMut() -> F,
+    ) -> T {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            let mut interval = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                interval.tick().await;
+                if let Some(found) = probe().await {
+                    return found;
+                }
+            }
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("waited too long for {what}"))
+    }
+
+    /// One number from the database.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let row = self
+            .ctx
+            .db
+            .query_one_raw(Statement::from_string(DbBackend::Postgres, sql))
+            .await
+            .unwrap()
+            .unwrap();
+        row.try_get_by_index(0).unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        self.ctx.db.execute_unprepared(sql).await.unwrap();
+    }
+
+    /// The ledger's invariants hold.
+    pub async fn assert_clean_books(&self) {
+        let grace = self.settings().credits.grace;
+        let violations = invariants::check(&self.ctx.db, grace).await.unwrap();
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+}

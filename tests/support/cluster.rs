@@ -1,0 +1,159 @@
+//! One throwaway PostgreSQL cluster for the run, with a migrated template that every test clones.
+
+use std::{
+    io::Write,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{LazyLock, Mutex, mpsc},
+};
+
+use daygen::embedded::postgres::{Durability, ensure_running};
+use migration::{Migrator, MigratorTrait};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+const TEMPLATE: &str = "daygen_template";
+
+/// The cluster of this run. It outlives every test; a watchdog removes it when the run ends, also
+/// when it is killed.
+struct Cluster {
+    uri: String,
+    /// Its pipe closes with this process.
+    _watchdog: Mutex<Child>,
+}
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    // Tests have runtimes of their own that come and go; the cluster must not belong to one.
+    std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(start())
+    })
+    .join()
+    .expect("the test cluster starts")
+});
+
+async fn start() -> Cluster {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let home: PathBuf = std::env::temp_dir().join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
+    let cluster = ensure_running(&home, Durability::Throwaway, None)
+        .await
+        .unwrap();
+    let watchdog = watch(&home, &cluster.data_dir);
+    let mut admin = PgConnection::connect(&cluster.uri).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("create database {TEMPLATE}")))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let template = with_database(&cluster.uri, TEMPLATE);
+    let db = sea_orm::Database::connect(&template).await.unwrap();
+    Migrator::up(&db, None).await.unwrap();
+    let pool = db.get_postgres_connection_pool().clone();
+    apalis_postgres::PostgresStorage::setup(&pool)
+        .await
+        .unwrap();
+    // A template can be cloned only while nobody is connected to it.
+    pool.close().await;
+    Cluster {
+        uri: cluster.uri,
+        _watchdog: Mutex::new(watchdog),
+    }
+}
+
+fn watch(home: &std::path::Path, data: &std::path::Path) -> Child {
+    let script = r#"cat > /dev/null; kill -QUIT "$(head -1 "$1/postmaster.pid")"; sleep 0.5; rm -rf "$0" "$1""#;
+    let mut child = Command::new("sh")
+        .args(["-c", script])
+        .arg(home)
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().flush().unwrap();
+    child
+}
+
+fn with_database(uri: &str, name: &str) -> String {
+    let mut url = url::Url::parse(uri).unwrap();
+    url.set_path(name);
+    url.into()
+}
+
+/// A database of its own, dropped with this value.
+pub struct TestDatabase {
+    name: String,
+    pub uri: String,
+}
+
+impl TestDatabase {
+    /// A clone of the migrated template.
+    pub async fn migrated() -> Self {
+        Self::create(&format!("template {TEMPLATE}")).await
+    }
+
+    /// An empty database.
+    pub async fn empty() -> Self {
+        Self::create("").await
+    }
+
+    async fn create(suffix: &str) -> Self {
+        let name = format!("t_{}", uuid::Uuid::new_v4().simple());
+        let uri = CLUSTER.uri.clone();
+        let mut admin = PgConnection::connect(&uri).await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("create database {name} {suffix}")))
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        Self {
+            uri: with_database(&uri, &name),
+            name,
+        }
+    }
+}
+
+/// Drops databases one after the other beside the tests: dropping waits for every server process,
+/// and several drops at once can wait for each other for a minute.
+static DROPS: LazyLock<mpsc::Sender<String>> = LazyLock::new(|| {
+    let (sender, names) = mpsc::channel::<String>();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for name in names {
+                let Ok(mut admin) = PgConnection::connect(&CLUSTER.uri).await else {
+                    return;
+                };
+                let sql = format!("drop database if exists {name} with (force)");
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut admin)
+                    .await
+                    .ok();
+            }
+        });
+    });
+    sender
+});
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        DROPS.send(self.name.clone()).ok();
+    }
+}
+
+/// A pool on the cluster's own database, for what only an operator may do.
+pub async fn admin() -> sqlx::PgPool {
+    sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&CLUSTER.uri)
+        .await
+        .unwrap()
+}

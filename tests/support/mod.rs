@@ -1,0 +1,13 @@
+//! The test bed: a cluster for the run, a database for each test, the app on a real socket, and
+//! stand-ins for what is paid or far away.
+
+pub mod app;
+pub mod bfl;
+pub mod cluster;
+pub mod pictures;
+pub mod processes;
+pub mod s3;
+pub mod snapshot;
+pub mod tokens;
+
+pub use app::{Answer, TestApp, TestUser, test_app};

@@ -1,0 +1,101 @@
+//! The real binary as real processes, for faults that only a kill shows.
+
+use std::{
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use super::{
+    bfl,
+    s3::{self, TestBucket},
+    tokens,
+};
+
+/// What several processes of one installation share.
+pub struct Installation<'a> {
+    pub database_uri: &'a str,
+    pub bucket: &'a TestBucket,
+    pub bfl: Option<&'a bfl::Bfl>,
+}
+
+/// A process that is killed with this value.
+pub struct Process(Child);
+
+impl Installation<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daygen-cli"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("LOCO_ENV", "test")
+            .env(
+                "LOCO_CONFIG_FOLDER",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+            )
+            .env("DAYGEN_HOME", self.bucket.root.join("home"))
+            .env("DATABASE_URL", self.database_uri)
+            .env("JWT_SECRET", tokens::SECRET)
+            .env("CLOUDFLARE_R2_ENDPOINT", &self.bucket.endpoint)
+            .env("CLOUDFLARE_R2_ACCESS_KEY_ID", s3::KEY_ID)
+            .env("CLOUDFLARE_R2_SECRET_ACCESS_KEY", s3::SECRET)
+            .env("CLOUDFLARE_R2_BUCKET_NAME", s3::BUCKET)
+            .env("LOG_LEVEL", "info")
+            .stdin(Stdio::null());
+        if let Some(bfl) = self.bfl {
+            command
+                .env("BFL_API_KEY", bfl::KEY)
+                .env("BFL_API_BASE", &bfl.base);
+        }
+        command
+    }
+
+    /// Starts a worker process.
+    pub fn worker(&self) -> Process {
+        let child = self
+            .command(&["start", "--worker", "--no-banner"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    /// Runs a command of the binary to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap()
+    }
+}
+
+impl Process {
+    /// SIGKILL: no clean-up of any kind.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGTERM, then waits for the end; gives whether it ended by itself in time.
+    pub async fn terminate(&mut self) -> bool {
+        Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .status()
+            .unwrap();
+        for _ in 0..500 {
+            if self.0.try_wait().unwrap().is_some() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

@@ -1,0 +1,4 @@
+//! Workers through the queue.
+
+mod flux;
+mod image_generation;
