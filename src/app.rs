@@ -57,7 +57,7 @@ impl Hooks for App {
     }
 
     async fn after_context(ctx: AppContext) -> Result<AppContext> {
-        components::install(ctx)
+        components::install(ctx).await
     }
 
     fn init_logger(ctx: &AppContext) -> Result<bool> {

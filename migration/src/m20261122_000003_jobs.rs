@@ -50,7 +50,8 @@ create table jobs (
     -- Process that works on it now.
     lease_owner uuid,
     -- When it may be claimed next; while leased, when the lease runs out; null once it is final.
-    next_run_at timestamptz(3) default now(),
+    -- Full precision: rounded up, a job would not be due yet when its delivery arrives.
+    next_run_at timestamptz default now(),
     -- Given up when still unfinished then.
     deadline_at timestamptz(3) not null,
     -- What the upstream provider calls it, with what polling needs.

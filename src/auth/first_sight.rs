@@ -1,12 +1,12 @@
 //! First sight of a user: the row, its identity, its credit accounts and one welcome grant, all in
 //! one transaction and safe when many requests of a new user arrive at once (platform contract 2.4).
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait, prelude::Uuid};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, prelude::Uuid};
 
 use super::{AuthError, tokens::Claims};
 use crate::{
     models::{
-        job_events,
+        begin, job_events,
         users::{self, NewUser, Profile},
     },
     payments::ledger,
@@ -55,7 +55,7 @@ pub async fn from_claims(
         display_name: display_name.as_deref(),
         avatar_url: text(claims, "avatar_url"),
     };
-    let txn = db.begin().await?;
+    let txn = begin(db).await?;
     let is_new = create(&txn, &new, provider, welcome).await?;
     txn.commit().await?;
     if is_new {

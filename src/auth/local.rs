@@ -2,9 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRngCore, rngs::OsRng};
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, EntityTrait, TransactionTrait, prelude::Uuid,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, EntityTrait, prelude::Uuid};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +15,7 @@ use super::{
 use crate::{
     models::{
         auth_sessions::{self, LogoutScope},
-        local_accounts,
+        begin, local_accounts,
         users::NewUser,
     },
     settings::Settings,
@@ -77,7 +75,7 @@ impl LocalAccounts<'_> {
             display_name: Some(&name),
             avatar_url: None,
         };
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         if !first_sight::create(&txn, &user, LOCAL, self.settings.credits.welcome).await?
             || !local_accounts::Entity::insert_if_new(
                 &txn,
@@ -110,7 +108,7 @@ impl LocalAccounts<'_> {
         let account = account
             .filter(|_| is_right)
             .ok_or(AuthError::InvalidCredentials)?;
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         local_accounts::Entity::touch_sign_in(&txn, account.user_id).await?;
         let session = self.open_session(&txn, account.user_id).await?;
         txn.commit().await?;
@@ -123,7 +121,7 @@ impl LocalAccounts<'_> {
     /// # Errors
     /// [`AuthError::RefreshTokenInvalid`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<Session, AuthError> {
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         let presented = auth_sessions::Entity::lock_token(&txn, digest(refresh_token))
             .await?
             .filter(|token| !token.is_expired && !token.is_revoked)

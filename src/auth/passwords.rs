@@ -95,12 +95,17 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let _slot = self
-            .slots
-            .acquire()
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
             .await
             .map_err(|error| AuthError::Crypto(error.to_string()))?;
-        tokio::task::spawn_blocking(work)
+        // The slot goes with the work: a request that is given up does not free it early.
+        let bounded = move || {
+            let result = work();
+            drop(slot);
+            result
+        };
+        tokio::task::spawn_blocking(bounded)
             .await
             .map_err(|error| AuthError::Crypto(error.to_string()))
     }

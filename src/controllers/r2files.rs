@@ -6,13 +6,13 @@ use axum::{
 };
 use chrono::DateTime;
 use loco_rs::prelude::*;
-use sea_orm::{TransactionTrait, prelude::Uuid};
+use sea_orm::prelude::Uuid;
 use serde_json::{Value, json};
 
 use crate::{
     http::{ApiError, ApiResult, Caller, ErrorCode, query::QueryParams},
     models::{
-        object_deletions,
+        begin, object_deletions,
         r2_files::{self, FileCursor},
     },
     settings::Settings,
@@ -62,7 +62,7 @@ async fn remove(
     let missing = || ApiError::not_found("File not found");
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
     let days = i64::from(Settings::of(&ctx)?.storage.deleted_retention_days);
-    let txn = ctx.db.begin().await?;
+    let txn = begin(&ctx.db).await?;
     let key = r2_files::Entity::soft_delete(&txn, id, caller.profile.id)
         .await?
         .ok_or_else(missing)?;

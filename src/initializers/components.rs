@@ -4,6 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use loco_rs::{Error, Result, app::AppContext, bgworker::Queue};
+use sea_orm::{ConnectOptions, Database};
+use sqlx::postgres::PgPoolOptions;
 
 use crate::{
     auth::{passwords::Passwords, tokens::TokenKeys},
@@ -15,11 +17,17 @@ use crate::{
     storage::Storage,
 };
 
+/// Connections of the carrier: fetching, acknowledging and beating for a few queues.
+const CARRIER_CONNECTIONS: u32 = 4;
+/// How long a connection rests before it is tested when it is taken.
+const TEST_AFTER_REST: Duration = Duration::from_secs(1);
+
 /// Puts settings, keys, storage, providers, queue and pipeline into the context.
 ///
 /// # Errors
 /// When a part cannot be made from the settings.
-pub fn install(ctx: AppContext) -> Result<AppContext> {
+pub async fn install(ctx: AppContext) -> Result<AppContext> {
+    let ctx = with_own_pool(ctx).await?;
     let settings: Arc<Settings> = Arc::new(ctx.config.settings()?);
     let public_url = settings
         .http
@@ -34,7 +42,11 @@ pub fn install(ctx: AppContext) -> Result<AppContext> {
     let keys = TokenKeys::new(secret, &settings.auth, format!("{public_url}/auth/v1"));
     let storage =
         Storage::new(&settings.storage, &format!("{public_url}/files")).map_err(Error::wrap)?;
-    let pool = ctx.db.get_postgres_connection_pool().clone();
+    let pool = PgPoolOptions::new()
+        .max_connections(CARRIER_CONNECTIONS)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_lazy(&ctx.config.database.uri)
+        .map_err(Error::wrap)?;
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
     let queue = ApalisQueue::new(pool, &settings.queue, shutdown);
     let carrier: Arc<dyn Carrier> = Arc::new(queue.clone());
@@ -61,6 +73,36 @@ pub fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(settings);
     let queue = Arc::new(Queue::from_provider(Arc::new(queue)));
     Ok(ctx.into_builder().queue_provider(queue).build())
+}
+
+/// Replaces the framework's pool by one that tests a connection only after it has rested: a ping
+/// before each use doubles the round trips of a request. It opens no connection before the first use.
+async fn with_own_pool(ctx: AppContext) -> Result<AppContext> {
+    let config = &ctx.config.database;
+    let mut options = ConnectOptions::new(&config.uri);
+    options
+        .max_connections(config.max_connections)
+        .min_connections(config.min_connections)
+        .connect_timeout(Duration::from_millis(config.connect_timeout))
+        .idle_timeout(Duration::from_millis(config.idle_timeout))
+        .sqlx_logging(config.enable_logging)
+        .test_before_acquire_if_idle_for(TEST_AFTER_REST)
+        .connect_lazy(true);
+    if let Some(acquire_timeout) = config.acquire_timeout {
+        options.acquire_timeout(Duration::from_millis(acquire_timeout));
+    }
+    let db = Database::connect(options).await?;
+    let theirs = ctx.db.get_postgres_connection_pool().clone();
+    let builder = AppContext::builder(ctx.environment, db, ctx.config)
+        .storage(ctx.storage)
+        .cache(ctx.cache)
+        .shared_store(ctx.shared_store);
+    let builder = match ctx.mailer {
+        Some(mailer) => builder.mailer(mailer),
+        None => builder,
+    };
+    theirs.close().await;
+    Ok(builder.build())
 }
 
 /// Where this machine's browser finds a listener of ours.

@@ -1,11 +1,14 @@
 //! Admission: credit hold, job row with its event, and delivery, in one transaction of three
 //! statements. What is refused leaves nothing behind.
 
-use sea_orm::{DatabaseConnection, TransactionTrait};
+use sea_orm::DatabaseConnection;
 
 use super::{JobError, route};
 use crate::{
-    models::jobs::{Entity, NewJob},
+    models::{
+        begin,
+        jobs::{Entity, NewJob},
+    },
     payments::ledger::{self, Hold},
     queue::{Carrier, Delivery},
     settings::Settings,
@@ -22,7 +25,7 @@ pub async fn admit(
     settings: &Settings,
     job: NewJob,
 ) -> Result<(), JobError> {
-    let txn = db.begin().await?;
+    let txn = begin(db).await?;
     if job.cost > 0 {
         ledger::hold(
             &txn,

@@ -164,7 +164,8 @@ impl Leases {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match Entity::heartbeat(&self.db, self.owner, self.limits.lease_ms).await {
+        let jobs: Vec<Uuid> = before.keys().copied().collect();
+        match Entity::heartbeat(&self.db, self.owner, jobs, self.limits.lease_ms).await {
             Ok(kept) => {
                 for (job_id, entry) in before {
                     if !kept.contains(&Fence {

@@ -1,12 +1,13 @@
 //! Ending a step: job state, credits, files and follow-up deliveries in one transaction each. Locks
 //! are taken in the order reservation, credit accounts, job, event sequence.
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
 use super::{JobError, route};
 use crate::{
     models::{
+        begin,
         jobs::{Change, Claimed, Entity},
         object_deletions,
         r2_files::{self, NewFile},
@@ -59,7 +60,7 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn complete(&self, job: &Claimed, done: &Completion) -> Result<(), JobError> {
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         if job.cost > 0 {
             let usage = Usage {
                 provider: &job.provider,
@@ -86,7 +87,7 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn fail(&self, job: &Claimed, failure: &Failure) -> Result<(), JobError> {
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         if job.cost > 0 {
             settled(ledger::release(&txn, job.id).await)?;
         }
@@ -119,7 +120,7 @@ impl Settler<'_> {
         change: &Change,
         delay_ms: i64,
     ) -> Result<(), JobError> {
-        let txn = self.db.begin().await?;
+        let txn = begin(self.db).await?;
         if !Entity::transition(&txn, job.fence(), change).await? {
             txn.rollback().await?;
             return Err(JobError::Stale);

@@ -318,7 +318,8 @@ impl Entity {
     }
 }
 
-/// `next_run_at` of a kept lease is left to the heartbeat.
+/// `next_run_at` of a kept lease is left to the heartbeat. It counts from the transaction's start, as
+/// the delivery does that is sent with the change: otherwise that would come a moment too early.
 const TRANSITION: &str = "
 with job as (
     update jobs set
@@ -327,7 +328,7 @@ with job as (
         next_run_at = case
             when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then null
             when $6 then next_run_at
-            else clock_timestamp() + coalesce($9, 0) * interval '1 millisecond' end,
+            else now() + coalesce($9, 0) * interval '1 millisecond' end,
         progress = coalesce($7, progress),
         stage = coalesce($8, stage),
         tries = tries + $10,

@@ -12,13 +12,31 @@ pub mod r2_files;
 pub mod scalars;
 pub mod users;
 
-use sea_orm::{ActiveEnum, DbBackend, DbErr, Statement, Value, sea_query::value::Enum};
+use sea_orm::{
+    ActiveEnum, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
+    TransactionTrait, Value, sea_query::value::Enum,
+};
+
+/// Begins a transaction in a task of its own.
+///
+/// A caller that is dropped while `BEGIN` is under way (a client that hangs up, a step that is cut)
+/// would leave the pool a connection with an open transaction, in which later statements are never
+/// committed: sqlx rolls back only what it knows to have begun. The task always comes to know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let db = db.clone();
+    tokio::spawn(async move { db.begin().await })
+        .await
+        .map_err(|error| DbErr::Custom(error.to_string()))?
+}
 
 /// The variant of a database enum that has this text.
 pub(crate) fn enum_of<E: ActiveEnum<Value = Enum>>(text: &str) -> Result<E, DbErr> {
     E::iter()
         .find(|variant| variant.to_value().value == text)
-        .ok_or_else(|| DbErr::Type(format!("{text} is no {}", E::name().to_string())))
+        .ok_or_else(|| DbErr::Type(format!("{text} is no {}", E::name())))
 }
 
 /// The text of a variant of a database enum.

@@ -73,7 +73,8 @@ pub struct ApalisQueue {
 }
 
 impl ApalisQueue {
-    /// A provider over `pool`; nothing runs before [`QueueProvider::run`].
+    /// A provider over `pool`, which should be the carrier's own: apalis drops calls that are under
+    /// way when its workers end. Nothing runs before [`QueueProvider::run`].
     #[must_use]
     pub fn new(pool: PgPool, queue: &settings::Queue, shutdown: Duration) -> Self {
         Self {
@@ -141,6 +142,7 @@ impl ApalisQueue {
         let worker = WorkerBuilder::new(format!("{queue}-{}", Uuid::new_v4()))
             .backend(storage)
             .data(self.handlers.clone())
+            .data(self.stop.clone())
             .concurrency(slots)
             .catch_panic()
             .parallelize(tokio::spawn)
@@ -157,8 +159,13 @@ impl ApalisQueue {
 async fn handle(
     envelope: Envelope,
     handlers: Data<Handlers>,
+    stop: Data<CancellationToken>,
     id: TaskId,
 ) -> std::result::Result<(), BoxDynError> {
+    // Fetched, but the process is ending: an unsuccessful delivery is handed to another one at once.
+    if stop.is_cancelled() {
+        return Err("the process is ending".into());
+    }
     let Handlers(handlers) = &*handlers;
     let handler = handlers
         .read()
@@ -286,24 +293,27 @@ impl QueueProvider for ApalisQueue {
         jobs: Vec<(Json, Option<i32>)>,
         tags: Option<Vec<String>>,
     ) -> Result<Vec<String>> {
-        let queue = queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned());
         let tags = tags.unwrap_or_default();
-        let mut txn = self.pool.begin().await?;
         let mut ids = Vec::with_capacity(jobs.len());
+        let (mut bodies, mut priorities) = (Vec::new(), Vec::new());
         for (args, priority) in jobs {
-            let id = Ulid::generate().to_string();
-            sqlx::query(INSERT)
-                .bind(&id)
-                .bind(&queue)
-                .bind(Self::envelope(class.clone(), args, tags.clone())?)
-                .bind(MAX_ATTEMPTS)
-                .bind(0_i64)
-                .bind(priority.unwrap_or(0))
-                .execute(&mut *txn)
-                .await?;
-            ids.push(id);
+            ids.push(Ulid::generate().to_string());
+            bodies.push(Self::envelope(class.clone(), args, tags.clone())?);
+            priorities.push(priority.unwrap_or(0));
         }
-        txn.commit().await?;
+        // One statement: all of them or none.
+        sqlx::query(
+            "insert into apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
+             select id, $2, job, 'Pending', 0, $5, now(), priority
+             from unnest($1::text[], $3::bytea[], $4::int[]) as batch (id, job, priority)",
+        )
+        .bind(&ids)
+        .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+        .bind(bodies)
+        .bind(priorities)
+        .bind(MAX_ATTEMPTS)
+        .execute(&self.pool)
+        .await?;
         Ok(ids)
     }
 

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use loco_rs::prelude::*;
-use sea_orm::TransactionTrait;
 
 use super::user_of;
-use crate::payments::ledger;
+use crate::{models::begin, payments::ledger};
 
 /// Corrects a balance; the same `request` is applied once.
 pub struct CreditsAdjust;
@@ -34,7 +33,7 @@ impl Task for CreditsAdjust {
         let fresh = uuid::Uuid::new_v4().to_string();
         let request = vars.cli_arg("request").unwrap_or(&fresh);
         let reason = vars.cli_arg("reason").unwrap_or("operator");
-        let txn = ctx.db.begin().await?;
+        let txn = begin(&ctx.db).await?;
         match ledger::adjust(&txn, user.id, amount, request, reason)
             .await
             .map_err(Error::wrap)?

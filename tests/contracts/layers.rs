@@ -182,7 +182,7 @@ fn no_arrow_but_the_allowed_ones() {
 }
 
 #[test]
-fn balances_states_and_keys_are_written_in_one_place_each() {
+fn balances_states_keys_and_transactions_have_one_place_each() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     files(&source, &mut paths);
@@ -190,6 +190,7 @@ fn balances_states_and_keys_are_written_in_one_place_each() {
         ("a balance", "update credit_accounts", "payments/ledger"),
         ("a job state", "update jobs", "models/jobs"),
         ("an object key", "ObjectKey(format", "storage/"),
+        ("a transaction of its own", ".begin()", "models/mod.rs"),
     ] {
         for path in &paths {
             let text = std::fs::read_to_string(path).unwrap();

@@ -3,3 +3,4 @@
 mod jobs;
 mod ledger;
 mod migrations;
+mod transactions;

@@ -151,9 +151,14 @@ impl Drop for TestDatabase {
 
 /// A pool on the cluster's own database, for what only an operator may do.
 pub async fn admin() -> sqlx::PgPool {
+    pool(&CLUSTER.uri).await
+}
+
+/// A pool beside the app's own.
+pub async fn pool(uri: &str) -> sqlx::PgPool {
     sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
-        .connect(&CLUSTER.uri)
+        .connect(uri)
         .await
         .unwrap()
 }

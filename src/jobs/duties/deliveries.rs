@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DbErr, TransactionTrait};
+use sea_orm::DbErr;
 
 use super::Bench;
 use crate::{
     jobs::worker_of,
-    models::jobs::Entity,
+    models::{begin, jobs::Entity},
     queue::{Delivery, GENERATION_QUEUES},
 };
 
@@ -40,7 +40,7 @@ pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
             priority: 0,
         };
         let count = usize::try_from(missing).unwrap_or_default();
-        let txn = bench.db.begin().await?;
+        let txn = begin(&bench.db).await?;
         bench.carrier.deliver(&txn, &vec![delivery; count]).await?;
         txn.commit().await?;
         tracing::info!(queue, missing, "due jobs without a delivery got a new one");

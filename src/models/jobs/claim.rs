@@ -152,19 +152,21 @@ impl Entity {
         .await
     }
 
-    /// Renews every lease of a process; gives the claims it still holds.
+    /// Renews the leases of these jobs as far as the process still has them; gives the claims it
+    /// keeps. A job that the process no longer works on is left out, so its lease runs out.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn heartbeat(
         db: &impl ConnectionTrait,
         owner: Uuid,
+        jobs: Vec<Uuid>,
         lease_ms: i64,
     ) -> Result<Vec<Fence>, DbErr> {
         let rows = LeaseRow::find_by_statement(statement(
             "update jobs set next_run_at = clock_timestamp() + $2 * interval '1 millisecond'
-             where lease_owner = $1 and status = 'PROCESSING' returning id, claim_no",
-            [owner.into(), lease_ms.into()],
+             where id = any ($3) and lease_owner = $1 and status = 'PROCESSING' returning id, claim_no",
+            [owner.into(), lease_ms.into(), jobs.into()],
         ))
         .all(db)
         .await?;

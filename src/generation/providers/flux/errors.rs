@@ -12,9 +12,8 @@ const MAX_DETAIL: usize = 300;
 pub fn of_status(status: StatusCode, body: &[u8]) -> ProviderError {
     let class = match status.as_u16() {
         // 402: our account has no credits left; the user's own balance is never meant.
-        401 | 402 | 403 => FaultClass::Operator,
-        // An unknown model is our configuration, not the user's fault.
-        404 => FaultClass::Operator,
+        // 404: an unknown model is our configuration, not the user's fault.
+        401..=404 => FaultClass::Operator,
         429 => FaultClass::RateLimited,
         408 | 500..=599 => FaultClass::Transient,
         400..=499 => FaultClass::BadInput,
