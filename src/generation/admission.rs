@@ -72,18 +72,20 @@ impl Pipeline {
         let checked = provider.check(&input, sources.len())?;
         let price = self.settings.credits.prices.image;
         let cost = i64::from(checked.outputs).saturating_mul(price);
+        // The transaction below decides; this only spares downloads and uploads where it is hopeless.
+        let grace = self.settings.credits.grace;
+        if !sources.is_empty() && user.available.saturating_sub(cost) < grace.saturating_neg() {
+            let available = user.available;
+            let required = cost;
+            return Err(JobError::from(LedgerError::Insufficient {
+                required,
+                available,
+            })
+            .into());
+        }
         let images = references::load(sources, &self.fetcher, &self.settings).await?;
         let job_id = Uuid::now_v7();
         if !images.is_empty() {
-            // The transaction below decides; this only spares the upload where it is hopeless.
-            if user.available.saturating_sub(cost) < self.settings.credits.grace.saturating_neg() {
-                let available = user.available;
-                return Err(JobError::from(LedgerError::Insufficient {
-                    required: cost,
-                    available,
-                })
-                .into());
-            }
             input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
             input.references = references::store(
                 images,

@@ -27,9 +27,7 @@ impl Task for DbShell {
                     .map_err(Error::wrap)?;
             postgres::psql(&cluster)
         } else {
-            let mut psql = std::process::Command::new("psql");
-            psql.arg(&ctx.config.database.uri);
-            psql
+            given(&ctx.config.database.uri)?
         };
         let status = psql
             .status()
@@ -40,4 +38,23 @@ impl Task for DbShell {
             Err(Error::string("psql ended with an error"))
         }
     }
+}
+
+/// psql on a given database; its password goes by the environment, not by the argument list that
+/// every user of the machine can read.
+fn given(uri: &str) -> Result<std::process::Command> {
+    let mut url = url::Url::parse(uri).map_err(|_| Error::string("DATABASE_URL is no address"))?;
+    let mut psql = std::process::Command::new("psql");
+    if let Some(password) = url.password() {
+        psql.env(
+            "PGPASSWORD",
+            percent_encoding::percent_decode_str(password)
+                .decode_utf8_lossy()
+                .as_ref(),
+        );
+    }
+    url.set_password(None)
+        .map_err(|()| Error::string("DATABASE_URL is no address"))?;
+    psql.arg(url.as_str());
+    Ok(psql)
 }
