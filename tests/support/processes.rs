@@ -18,6 +18,15 @@ pub struct Installation<'a> {
     pub bfl: Option<&'a bfl::Bfl>,
 }
 
+/// The intervals that processes run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Scaled down, as in `config/test.yaml`.
+    Scaled,
+    /// As installations have them.
+    Real,
+}
+
 /// A process that is killed with this value.
 pub struct Process(Child);
 
@@ -52,8 +61,18 @@ impl Installation<'_> {
 
     /// Starts a worker process.
     pub fn worker(&self) -> Process {
+        self.worker_at(Pace::Scaled)
+    }
+
+    /// Starts a worker process with scaled or real intervals.
+    pub fn worker_at(&self, pace: Pace) -> Process {
+        let environment = match pace {
+            Pace::Scaled => "test",
+            Pace::Real => "development",
+        };
         let child = self
             .command(&["start", "--worker", "--no-banner"])
+            .env("LOCO_ENV", environment)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -67,6 +86,66 @@ impl Installation<'_> {
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap()
+    }
+}
+
+/// A home of its own with nothing configured, as a newcomer has it.
+pub struct Newcomer {
+    home: std::path::PathBuf,
+    port: u16,
+}
+
+impl Newcomer {
+    pub fn new() -> Self {
+        let home = std::env::temp_dir().join(format!("daygen-home-{}", uuid::Uuid::new_v4()));
+        // Free now; nobody else on this machine is asked to take it before the app does.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self {
+            home,
+            port: listener.local_addr().unwrap().port(),
+        }
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daygen-cli"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env(
+                "LOCO_CONFIG_FOLDER",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+            )
+            .env("DAYGEN_HOME", &self.home)
+            .env("PORT", self.port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// A command whose output is caught.
+    pub fn capture(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        Process(self.command(arguments).spawn().unwrap())
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.command(&["task", "db_reset_cluster", "confirm:yes"])
+            .status()
+            .ok();
+        std::fs::remove_dir_all(&self.home).ok();
     }
 }
 
