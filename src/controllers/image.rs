@@ -14,7 +14,7 @@ use crate::{
         pipeline::Pipeline,
         registry::{ImageRoute, ROUTES},
     },
-    http::{ApiError, ApiResult, Caller, ErrorCode, JsonBody, request_ids::RequestIds},
+    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, request_ids::RequestIds},
     views::jobs::JobCreatedView,
 };
 
@@ -23,7 +23,7 @@ async fn generate(
     State(ctx): State<AppContext>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    LargeJsonBody(body): LargeJsonBody,
 ) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
     let name = uri
         .path()

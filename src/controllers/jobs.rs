@@ -11,7 +11,7 @@ use sea_orm::prelude::Uuid;
 use crate::{
     dtos::generation::ImageJobBody,
     generation::registry::ImageRoute,
-    http::{ApiError, ApiResult, Caller, ErrorCode, JsonBody, query::QueryParams},
+    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, query::QueryParams},
     models::jobs,
     storage::Storage,
     views::jobs::{JobCreatedView, JobDetailView, JobPageView},
@@ -24,7 +24,7 @@ const MAX_PAGE: u64 = 100;
 async fn create_image(
     State(ctx): State<AppContext>,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    LargeJsonBody(body): LargeJsonBody,
 ) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
     let dto = ImageJobBody::parse(body)?;
     let route = ImageRoute::find(&dto.provider)?;

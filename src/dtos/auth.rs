@@ -9,6 +9,8 @@ use crate::http::ApiResult;
 pub const PASSWORD: Length = Length::between(8, 128);
 /// Longest name that somebody shows, characters.
 const DISPLAY_NAME_MAX: usize = 80;
+/// Largest metadata of an account, bytes.
+const METADATA_MAX_BYTES: usize = 4096;
 
 /// `POST /api/auth/signup`.
 #[derive(Debug)]
@@ -91,6 +93,13 @@ impl GoTrueSignUp {
             password: fields.required_text("password", Length::default()),
             data: fields.object("data").unwrap_or_default(),
         };
+        // It goes into every access token, and a token that is too long is refused.
+        let size = serde_json::to_vec(&dto.data).map_or(usize::MAX, |text| text.len());
+        if size > METADATA_MAX_BYTES {
+            fields.fault(format!(
+                "data must not be larger than {METADATA_MAX_BYTES} bytes"
+            ));
+        }
         fields.finish()?;
         Ok(dto)
     }

@@ -21,6 +21,11 @@ use crate::{
     storage::{Folder, ObjectKey},
 };
 
+/// Largest options of a request without its pictures, bytes: they are stored with the job.
+const MAX_OPTIONS_BYTES: usize = 64 * 1024;
+/// Most warnings that a job carries.
+const MAX_WARNINGS: usize = 20;
+
 /// A picture that a user wants.
 #[derive(Debug)]
 pub struct WantedImage {
@@ -58,6 +63,13 @@ impl Pipeline {
         let provider = self.registry.provider(route_of.provider)?;
         let mut options = wanted.options;
         let sources = references::sources(wanted.image_base64, wanted.references, &mut options);
+        let size = serde_json::to_vec(&options).map_or(usize::MAX, |text| text.len());
+        if size > MAX_OPTIONS_BYTES {
+            return Err(RequestError::InvalidOption(format!(
+                "The options must not be larger than {} KB; pictures go into references.",
+                MAX_OPTIONS_BYTES / 1024
+            )));
+        }
         let mut input = ImageInput {
             prompt: wanted.prompt,
             model: model.to_owned(),
@@ -69,7 +81,8 @@ impl Pipeline {
             product_id: wanted.product_id,
             style_id: wanted.style_id,
         };
-        let checked = provider.check(&input, sources.len())?;
+        let mut checked = provider.check(&input, sources.len())?;
+        checked.warnings.truncate(MAX_WARNINGS);
         let price = self.settings.credits.prices.image;
         let cost = i64::from(checked.outputs).saturating_mul(price);
         // The transaction below decides; this only spares downloads and uploads where it is hopeless.

@@ -329,7 +329,14 @@ impl Pipeline {
                 "a provider refuses our key or account"
             );
         }
-        match decide(error, job.tries, job.claim_no, &self.settings.jobs) {
+        let has_task = job.upstream_id.is_some();
+        match decide(
+            error,
+            job.tries,
+            job.claim_no,
+            has_task,
+            &self.settings.jobs,
+        ) {
             Decision::Retry { delay, counts } => {
                 let delay_ms = millis(delay);
                 tracing::warn!(

@@ -24,6 +24,9 @@ const FETCH_LIMIT: Duration = Duration::from_secs(20);
 /// Milliseconds beyond the job's deadline after which its inputs go in any case.
 const LEFTOVER_GRACE_MS: i64 = 600_000;
 
+/// Largest sum of all references of a request, bytes.
+const MAX_TOTAL_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Provider options that hold an image rather than a setting.
 const IMAGE_OPTIONS: [&str; 9] = [
     "image_prompt",
@@ -91,6 +94,7 @@ pub async fn load(
         )));
     }
     let mut images = Vec::with_capacity(sources.len());
+    let mut total = 0_u64;
     for (name, text) in sources {
         let bytes = if text.starts_with("http://") || text.starts_with("https://") {
             fetch(&name, &text, fetcher, limits.max_reference_bytes).await?
@@ -102,6 +106,13 @@ pub async fn load(
             return Err(RequestError::InvalidReference(format!(
                 "{name} must not be larger than {} MB.",
                 limits.max_reference_bytes / 1024 / 1024
+            )));
+        }
+        total = total.saturating_add(size);
+        if total > MAX_TOTAL_BYTES {
+            return Err(RequestError::InvalidReference(format!(
+                "All references together must not be larger than {} MB.",
+                MAX_TOTAL_BYTES / 1024 / 1024
             )));
         }
         let kind = ImageKind::of(&bytes).ok_or_else(|| {

@@ -19,13 +19,24 @@ pub enum Decision {
 }
 
 /// Decides about a failure of a job that failed `tries` times before and was claimed `claim_no`
-/// times.
+/// times. A task that runs upstream is paid for already, so failing to look at it costs no try: its
+/// budget and the deadline bound it.
 #[must_use]
-pub fn decide(error: &ProviderError, tries: i32, claim_no: i32, jobs: &settings::Jobs) -> Decision {
+pub fn decide(
+    error: &ProviderError,
+    tries: i32,
+    claim_no: i32,
+    has_task: bool,
+    jobs: &settings::Jobs,
+) -> Decision {
     let failures = tries.saturating_add(1);
     match error.class {
+        FaultClass::Transient if has_task && !error.forgets_task => Decision::Retry {
+            delay: at_least(error, pause(claim_no.saturating_sub(1), jobs)),
+            counts: false,
+        },
         FaultClass::Transient if failures < jobs.max_tries => Decision::Retry {
-            delay: error.retry_after.unwrap_or_else(|| pause(tries, jobs)),
+            delay: at_least(error, pause(tries, jobs)),
             counts: true,
         },
         FaultClass::BadUpstream if tries == 0 && jobs.max_tries > 1 => Decision::Retry {
@@ -34,9 +45,7 @@ pub fn decide(error: &ProviderError, tries: i32, claim_no: i32, jobs: &settings:
         },
         // Being told to wait is not the job's fault; its deadline bounds it.
         FaultClass::RateLimited => Decision::Retry {
-            delay: error
-                .retry_after
-                .unwrap_or_else(|| pause(claim_no.saturating_sub(1), jobs)),
+            delay: at_least(error, pause(claim_no.saturating_sub(1), jobs)),
             counts: false,
         },
         FaultClass::Transient
@@ -46,6 +55,11 @@ pub fn decide(error: &ProviderError, tries: i32, claim_no: i32, jobs: &settings:
         | FaultClass::Moderated
         | FaultClass::OutOfTime => Decision::GiveUp,
     }
+}
+
+/// What upstream asks for, but never less than our own pause.
+fn at_least(error: &ProviderError, pause: Duration) -> Duration {
+    error.retry_after.unwrap_or_default().max(pause)
 }
 
 /// `base * 2^n`, at most the maximum, spread by a fifth so that failures do not come back in step.

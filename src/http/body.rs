@@ -8,6 +8,7 @@ use axum::{
 use futures_util::StreamExt;
 use loco_rs::app::AppContext;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ApiResult, ErrorCode};
 use crate::settings::Settings;
@@ -16,6 +17,12 @@ use crate::settings::Settings;
 /// it has sent everything still gets the 413.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
+/// Largest body of routes that take no pictures, bytes. Parsed JSON takes many times its text, and some
+/// of these routes are open to anybody.
+const SMALL_BYTES: usize = 256 * 1024;
+/// Bodies with pictures that are read and parsed at the same time in one process.
+static LARGE_SLOTS: Semaphore = Semaphore::const_new(8);
+
 /// The JSON object of a request. Absent, empty and non-JSON bodies count as `{}` (platform contract
 /// 1.2), so that a missing field and a missing body give the same answer.
 ///
@@ -23,28 +30,45 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct JsonBody(pub Map<String, Value>);
 
+/// The same for routes that take pictures, up to the configured limit.
+#[derive(Debug)]
+pub struct LargeJsonBody(pub Map<String, Value>);
+
 impl FromRequest<AppContext> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, ctx: &AppContext) -> Result<Self, Self::Rejection> {
-        let is_json = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| {
-                let mime = value.split(';').next().unwrap_or_default().trim();
-                mime.eq_ignore_ascii_case("application/json") || mime.ends_with("+json")
-            });
-        let limit = Settings::of(ctx)
-            .map_err(|_| ApiError::internal())?
-            .http
-            .body_limit_bytes;
-        if !is_json {
-            return Ok(Self(Map::new()));
-        }
-        let bytes = read_limited(request.into_body(), limit).await?;
-        parse(&bytes).map(Self)
+    async fn from_request(request: Request, _ctx: &AppContext) -> Result<Self, Self::Rejection> {
+        object(request, SMALL_BYTES).await.map(Self)
     }
+}
+
+impl FromRequest<AppContext> for LargeJsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, ctx: &AppContext) -> Result<Self, Self::Rejection> {
+        let limit = Settings::of(ctx)?.http.body_limit_bytes;
+        let _slot = LARGE_SLOTS
+            .acquire()
+            .await
+            .map_err(|_| ApiError::internal())?;
+        object(request, limit).await.map(Self)
+    }
+}
+
+async fn object(request: Request, limit: usize) -> ApiResult<Map<String, Value>> {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let mime = value.split(';').next().unwrap_or_default().trim();
+            mime.eq_ignore_ascii_case("application/json") || mime.ends_with("+json")
+        });
+    if !is_json {
+        return Ok(Map::new());
+    }
+    let bytes = read_limited(request.into_body(), limit).await?;
+    parse(&bytes)
 }
 
 /// Reads a body of at most `limit` bytes.

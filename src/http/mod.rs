@@ -10,6 +10,6 @@ pub mod request_ids;
 pub mod room_errors;
 pub mod server;
 
-pub use body::JsonBody;
+pub use body::{JsonBody, LargeJsonBody};
 pub use caller::Caller;
 pub use error::{ApiError, ApiResult, ErrorCode};

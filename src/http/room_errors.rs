@@ -128,6 +128,11 @@ impl From<JobError> for ApiError {
                 ErrorCode::Conflict,
                 "The generation changed meanwhile.",
             ),
+            // 500, not 503: the client repeats a 503 on its own.
+            JobError::Undecided(id) => {
+                tracing::error!(job.id = %id, "an admission could not be decided");
+                Self::internal()
+            }
             JobError::Ledger(error) => error.into(),
             JobError::Database(error) => error.into(),
         }
@@ -138,6 +143,11 @@ impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NotFound | StorageError::InvalidKey => Self::not_found("File not found"),
+            StorageError::RangeNotSatisfiable => Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                ErrorCode::ValidationFailed,
+                "The range lies outside the file.",
+            ),
             StorageError::Unavailable(detail) => {
                 tracing::error!(detail, "the object storage failed");
                 Self::new(

@@ -3,9 +3,10 @@
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
+use hyper::server::conn::http1::Builder;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -83,19 +84,19 @@ where
         + 'static,
     S::Future: Send,
 {
-    let mut builder = Builder::new(TokioExecutor::new());
+    // HTTP/1 only: telling the protocols apart waits for first bytes without a limit, and HTTP/2
+    // without TLS has no client here.
+    let mut builder = Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout);
-    builder.http2().timer(TokioTimer::new());
     let service = TowerToHyperService::new(
         service.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)),
     );
     let watcher = graceful.watcher();
     tokio::spawn(async move {
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         // A client that breaks off is its own affair.
-        watcher.watch(connection.into_owned()).await.ok();
+        watcher.watch(connection).await.ok();
     });
 }

@@ -18,7 +18,8 @@ use crate::{
 ///
 /// # Errors
 /// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient) first, then
-/// [`JobError::QueueFull`]; nothing is written in either case.
+/// [`JobError::QueueFull`]; nothing is written in either case. [`JobError::Undecided`] when the database
+/// went away in the very moment of the commit.
 pub async fn admit(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
@@ -52,7 +53,16 @@ pub async fn admit(
         priority: 0,
     };
     carrier.deliver(&txn, &[delivery]).await?;
-    txn.commit().await?;
+    if let Err(error) = txn.commit().await {
+        // The answer may have been lost after the commit was written. Telling the client that it
+        // failed would make it ask, and pay, a second time.
+        tracing::warn!(job.id = %job.id, %error, "the commit of an admission was not answered");
+        return match Entity::find_for_user(db, job.id, job.user_id).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(error.into()),
+            Err(_) => Err(JobError::Undecided(job.id)),
+        };
+    }
     tracing::info!(
         job.id = %job.id,
         user.id = %job.user_id,

@@ -68,6 +68,9 @@ pub enum JobError {
     /// Another claim took the job over; nothing was written.
     #[error("this claim of the job is stale")]
     Stale,
+    /// Whether the job was admitted cannot be told: the database went away during the commit.
+    #[error("the admission of job {0} was not answered")]
+    Undecided(uuid::Uuid),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]

@@ -328,7 +328,7 @@ with job as (
         next_run_at = case
             when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then null
             when $6 then next_run_at
-            else now() + coalesce($9, 0) * interval '1 millisecond' end,
+            else least(now() + coalesce($9, 0) * interval '1 millisecond', greatest(deadline_at, now())) end,
         progress = coalesce($7, progress),
         stage = coalesce($8, stage),
         tries = tries + $10,

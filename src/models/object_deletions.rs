@@ -35,7 +35,8 @@ impl Entity {
     }
 
     /// What is due, oldest first; each is put off by a minute, so that a failing one waits and a
-    /// second process finds others. Keys that a live file still uses are struck off instead.
+    /// second process finds others. Keys that a live file still uses are struck off instead; inputs of
+    /// jobs that are not final stay.
     ///
     /// # Errors
     /// When the database fails.
@@ -48,7 +49,10 @@ impl Entity {
         .await?;
         Due::find_by_statement(statement(
             "update object_deletions set attempts = attempts + 1, not_before = now() + interval '1 minute'
-             where id in (select id from object_deletions where not_before <= now()
+             where id in (select id from object_deletions d where not_before <= now()
+                          and not (is_prefix and exists (
+                              select 1 from jobs j where j.status in ('PENDING', 'PROCESSING')
+                              and j.input ->> 'inputsPrefix' = d.object_key))
                           order by not_before limit $1 for update skip locked)
              returning id, object_key, is_prefix",
             [batch.into()],

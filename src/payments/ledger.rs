@@ -28,7 +28,6 @@ pub enum LedgerError {
 #[derive(Debug, FromQueryResult)]
 struct HoldRow {
     held: Option<i64>,
-    available: Option<i64>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -113,8 +112,7 @@ pub async fn hold(txn: &DatabaseTransaction, hold: Hold) -> Result<i64, LedgerEr
             insert into credit_reservations (id, user_id, job_id, amount, expires_at)
             select $6, $1, $2, $3, now() + $7 * interval '1 millisecond' from posting
         )
-        select (select balance from available) as held,
-               (select balance from credit_accounts where user_id = $1 and kind = 'available') as available",
+        select (select balance from available) as held",
         [
             hold.user_id.into(),
             hold.job_id.into(),
@@ -128,17 +126,14 @@ pub async fn hold(txn: &DatabaseTransaction, hold: Hold) -> Result<i64, LedgerEr
     .one(txn)
     .await?;
     match row {
-        Some(HoldRow {
-            held: Some(left), ..
-        }) => Ok(left),
-        Some(HoldRow {
-            available: Some(available),
-            ..
-        }) => Err(LedgerError::Insufficient {
+        Some(HoldRow { held: Some(left) }) => Ok(left),
+        // Read anew: the statement may have waited for other holds and still see the old balance.
+        _ => Err(LedgerError::Insufficient {
             required: hold.amount,
-            available,
+            available: balance(txn, hold.user_id)
+                .await?
+                .ok_or(LedgerError::UnknownUser)?,
         }),
-        _ => Err(LedgerError::UnknownUser),
     }
 }
 

@@ -165,7 +165,10 @@ impl Storage {
                 let is_missing = error
                     .as_service_error()
                     .is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key);
-                if is_missing {
+                let status = error.raw_response().map(|raw| raw.status().as_u16());
+                if status == Some(416) {
+                    StorageError::RangeNotSatisfiable
+                } else if is_missing {
                     StorageError::NotFound
                 } else {
                     unavailable(&error)

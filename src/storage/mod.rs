@@ -15,6 +15,9 @@ pub enum StorageError {
     /// No such object.
     #[error("the object does not exist")]
     NotFound,
+    /// The object is shorter than the range that was asked for.
+    #[error("the range lies outside the object")]
+    RangeNotSatisfiable,
     /// The text is no key of ours.
     #[error("not an object key")]
     InvalidKey,

@@ -140,13 +140,6 @@ async fn each_end_of_a_task_ends_the_job_rightly() {
             3,
         ),
         (
-            "poll is 500",
-            json!({"_http": 500}),
-            None,
-            "PROVIDER_FAULT",
-            1,
-        ),
-        (
             "no sample",
             json!({"status": "Ready", "result": {}}),
             None,
@@ -193,6 +186,24 @@ async fn each_end_of_a_task_ends_the_job_rightly() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn an_outage_while_a_paid_task_runs_costs_no_try_and_no_second_submission() {
+    let bfl = Bfl::start().await;
+    let mut answers = vec![json!({"_http": 500}); 6];
+    answers.push(json!({"status": "Ready"}));
+    bfl.answer_polls(answers);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.generate(&user, json!({"prompt": "a fox"})).await;
+            assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
+            assert_eq!((bfl.submissions().len(), bfl.polls()), (1, 7));
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -167,15 +167,43 @@ async fn being_told_to_wait_costs_no_try() {
 
 #[tokio::test]
 async fn a_job_past_its_deadline_is_given_up_and_given_back() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls([json!({"status": "Pending"})]);
     test_app()
         .worker()
-        .set("/jobs/deadline_ms", 1)
+        .flux(&bfl)
+        .set("/jobs/deadline_ms", 400)
         .run(async |app| {
             let user = app.user().await;
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["status"], "FAILED");
             assert_all_given_back(app, &user).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn waiting_for_a_worker_uses_up_no_time_of_a_job() {
+    test_app()
+        .worker()
+        .run(async |app| {
+            let user = app.user().await;
+            // Admitted a day ago, with a deadline that has passed meanwhile.
+            app.execute(
+                "create function late() returns trigger language plpgsql as $$ begin
+                    new.created_at = now() - interval '1 day';
+                    new.deadline_at = new.deadline_at - interval '1 day';
+                    return new; end $$",
+            )
+            .await;
+            app.execute(
+                "create trigger late before insert on jobs for each row execute function late()",
+            )
+            .await;
+            let body = json!({"prompt": "a fox", "providerOptions": {"width": 64, "height": 64}});
+            let id = app.generate(&user, body).await;
+            assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
         })
         .await;
 }

@@ -98,6 +98,9 @@ with running as materialized (
         lease_owner = $2,
         next_run_at = clock_timestamp() + $3 * interval '1 millisecond',
         stage = case when due.old_status = 'PENDING' then 'starting' else j.stage end,
+        -- Waiting for a turn is not the job's fault: its time runs from the first claim.
+        deadline_at = case when j.started_at is null
+            then clock_timestamp() + (j.deadline_at - j.created_at) else j.deadline_at end,
         started_at = coalesce(j.started_at, clock_timestamp()),
         updated_at = clock_timestamp()
     from due where j.id = due.id

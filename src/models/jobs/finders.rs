@@ -38,6 +38,12 @@ const COLUMNS: &str =
     "id, type::text as job_type, status::text as status, progress, stage, provider, model,
     prompt, metadata, warnings, result, result_key, error, created_at, completed_at";
 
+/// A row of a list: without the parts that only the view of one job shows.
+const ROW_COLUMNS: &str =
+    "id, type::text as job_type, status::text as status, progress, null::text as stage,
+    provider, model, null::text as prompt, '{}'::jsonb as metadata, '[]'::jsonb as warnings,
+    null::jsonb as result, result_key, error, created_at, completed_at";
+
 impl Entity {
     /// A job of this user.
     ///
@@ -66,7 +72,7 @@ impl Entity {
         limit: u64,
     ) -> Result<JobPage, DbErr> {
         let sql = format!(
-            "select {COLUMNS} from jobs where user_id = $1 and ($2::uuid is null or (created_at, id) < (
+            "select {ROW_COLUMNS} from jobs where user_id = $1 and ($2::uuid is null or (created_at, id) < (
                 select created_at, id from jobs where id = $2 and user_id = $1))
              order by created_at desc, id desc limit $3"
         );
