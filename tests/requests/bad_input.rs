@@ -235,3 +235,33 @@ async fn an_image_job_by_name_wants_all_three_names() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn what_strangers_send_is_bounded() {
+    test_app()
+        .run(async |app| {
+            let large = json!({"email": "a@example.com", "password": "x".repeat(300 * 1024)});
+            for path in ["/api/auth/login", "/api/auth/oauth-callback"] {
+                assert_eq!(
+                    app.post(path, None, large.clone()).await.status,
+                    413,
+                    "{path}"
+                );
+            }
+            let gotrue = app.post("/auth/v1/signup", None, large).await;
+            insta::assert_json_snapshot!("gotrue_too_large", stable(&gotrue, &[]));
+            let data = json!({"avatar": "x".repeat(5_000)});
+            let body = json!({"email": "a@example.com", "password": "correct horse", "data": data});
+            let metadata = app.post("/auth/v1/signup", None, body).await;
+            insta::assert_json_snapshot!("gotrue_large_metadata", stable(&metadata, &[]));
+            assert_eq!(app.count("select count(*) from users").await, 0);
+
+            let user = app.user().await;
+            let body =
+                json!({"prompt": "a fox", "providerOptions": {"image_ref": "x".repeat(70_000)}});
+            let options = app.post("/api/image/flux", Some(&user.token), body).await;
+            insta::assert_json_snapshot!("large_options", stable(&options, &[]));
+            assert_nothing_written(app).await;
+        })
+        .await;
+}

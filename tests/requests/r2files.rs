@@ -112,6 +112,14 @@ async fn public_files_work_in_a_browser_and_inputs_stay_private() {
             let part = app.request(Method::GET, &path).header("range", "bytes=0-7");
             let part = app.send(part).await;
             assert_eq!((part.status, part.bytes.as_slice()), (206, &answer.bytes[..8]));
+            let beyond = app
+                .request(Method::GET, &path)
+                .header("range", "bytes=99999999-");
+            assert_eq!(app.send(beyond).await.status, 416);
+            let nonsense = app
+                .request(Method::GET, &path)
+                .header("range", "lines=1-2");
+            assert_eq!(app.send(nonsense).await.status, 200);
             let head = app.send(app.request(Method::HEAD, &path)).await;
             assert_eq!((head.status, head.bytes.len()), (200, 0));
 
