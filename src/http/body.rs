@@ -8,7 +8,6 @@ use axum::{
 use futures_util::StreamExt;
 use loco_rs::app::AppContext;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ApiResult, ErrorCode};
 use crate::settings::Settings;
@@ -20,8 +19,6 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Largest body of routes that take no pictures, bytes. Parsed JSON takes many times its text, and some
 /// of these routes are open to anybody.
 const SMALL_BYTES: usize = 256 * 1024;
-/// Bodies with pictures that are read and parsed at the same time in one process.
-static LARGE_SLOTS: Semaphore = Semaphore::const_new(8);
 
 /// The JSON object of a request. Absent, empty and non-JSON bodies count as `{}` (platform contract
 /// 1.2), so that a missing field and a missing body give the same answer.
@@ -47,10 +44,6 @@ impl FromRequest<AppContext> for LargeJsonBody {
 
     async fn from_request(request: Request, ctx: &AppContext) -> Result<Self, Self::Rejection> {
         let limit = Settings::of(ctx)?.http.body_limit_bytes;
-        let _slot = LARGE_SLOTS
-            .acquire()
-            .await
-            .map_err(|_| ApiError::internal())?;
         object(request, limit).await.map(Self)
     }
 }
