@@ -91,7 +91,7 @@ impl Hooks for App {
 
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
         queue.register(ImageGenerationWorker::build(ctx)).await?;
-        worker_duties::start(ctx)
+        worker_duties::start(ctx).await
     }
 
     async fn serve(app: AxumRouter, ctx: &AppContext, params: &ServeParams) -> Result<()> {

@@ -10,8 +10,9 @@ use sea_orm::prelude::Uuid;
 
 use crate::{
     dtos::generation::ImageJobBody,
-    generation::registry::ImageRoute,
+    generation::{pipeline::Pipeline, registry::ImageRoute},
     http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, query::QueryParams},
+    jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
     views::jobs::{JobCreatedView, JobDetailView, JobPageView},
@@ -46,6 +47,27 @@ async fn show(
     Ok(Json(JobDetailView::new(job, |key| storage.public_url(key))))
 }
 
+/// Cancels a job of the caller: 200 when it is cancelled, 202 when its worker is to end it.
+async fn cancel(
+    State(ctx): State<AppContext>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> ApiResult<(StatusCode, Json<JobDetailView>)> {
+    let user_id = caller.profile.id;
+    let id = Uuid::parse_str(&id).map_err(|_| JobError::NotFound)?;
+    let done = Pipeline::of(&ctx)?.cancel_for_owner(id, user_id).await?;
+    let status = match done {
+        Cancelled::Now => StatusCode::OK,
+        Cancelled::Soon => StatusCode::ACCEPTED,
+    };
+    let job = jobs::Entity::find_for_user(&ctx.db, id, user_id)
+        .await?
+        .ok_or(JobError::NotFound)?;
+    let storage = Storage::of(&ctx)?;
+    let view = JobDetailView::new(job, |key| storage.public_url(key));
+    Ok((status, Json(view)))
+}
+
 /// The caller's jobs, newest first.
 async fn index(
     State(ctx): State<AppContext>,
@@ -72,5 +94,6 @@ pub fn routes() -> Routes {
         .prefix("/api/jobs")
         .add("/", get(index))
         .add("/image-generation", post(create_image))
-        .add("/{job_id}", get(show))
+        .add("/{job_id}", get(show).delete(cancel))
+        .add("/{job_id}/cancel", post(cancel))
 }

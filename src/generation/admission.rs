@@ -61,6 +61,7 @@ impl Pipeline {
     ) -> Result<Uuid, RequestError> {
         let model = route_of.resolve_model(wanted.model.as_deref())?;
         let provider = self.registry.provider(route_of.provider)?;
+        self.gates.check(route_of.provider).await?;
         let mut options = wanted.options;
         let sources = references::sources(wanted.image_base64, wanted.references, &mut options);
         let size = serde_json::to_vec(&options).map_or(usize::MAX, |text| text.len());

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod error;
+pub mod gates;
 pub mod options;
 pub mod pipeline;
 pub mod provider;
@@ -10,6 +11,8 @@ pub mod references;
 pub mod registry;
 pub mod request;
 mod retry;
+
+use std::time::Duration;
 
 use crate::{jobs::JobError, net::NetError, storage::StorageError};
 
@@ -29,6 +32,14 @@ pub enum RequestError {
     /// The provider has no key here.
     #[error("{0} is not configured")]
     NotConfigured(&'static str),
+    /// The provider failed again and again lately.
+    #[error(
+        "The provider {provider} is not available right now. Please try again in a moment or choose another model."
+    )]
+    Suspended {
+        provider: String,
+        retry_in: Duration,
+    },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]

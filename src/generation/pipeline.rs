@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{
     error::{FaultClass, ProviderError},
+    gates::Gates,
     provider::{Output, Provider, Reference, Status, Submission, Task, Work},
     registry::Registry,
     request::{ImageInput, public_options},
@@ -19,10 +20,11 @@ use super::{
 use crate::{
     jobs::{
         JobError,
+        cancel::{self, Cancelled},
         settle::{Completion, Failure, Settler},
     },
     models::{
-        jobs::{Change, Claimed},
+        jobs::{Change, Claimed, Entity},
         r2_files::NewFile,
     },
     net::GuardedFetcher,
@@ -47,6 +49,7 @@ pub struct Pipeline {
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
     pub fetcher: GuardedFetcher,
+    pub gates: Gates,
 }
 
 /// Why a step ended without a result.
@@ -89,6 +92,9 @@ impl Pipeline {
     /// [`JobError::Stale`] when the claim was lost, database errors otherwise; the lease then runs
     /// out and another process goes on.
     pub async fn step(&self, job: &Claimed) -> Result<(), JobError> {
+        if job.is_cancel_requested {
+            return self.cancel(job).await;
+        }
         match self.work(job).await {
             Ok(Progress::Settled) => Ok(()),
             Ok(Progress::WaitingFor(pause)) => {
@@ -100,6 +106,37 @@ impl Pipeline {
             Err(StepError::Job(error)) => Err(error),
             Err(StepError::Provider(error)) => self.after_failure(job, &error).await,
         }
+    }
+
+    /// Cancels a job for its owner.
+    ///
+    /// # Errors
+    /// See [`cancel::cancel`].
+    pub async fn cancel_for_owner(
+        &self,
+        job_id: Uuid,
+        user_id: Uuid,
+    ) -> Result<Cancelled, JobError> {
+        let prefix = ObjectKey::job_prefix(Folder::GeneratedImages, user_id, job_id);
+        cancel::cancel(&self.db, self.carrier.as_ref(), job_id, user_id, &[prefix]).await
+    }
+
+    /// Ends a job that its owner does not want any more, upstream too where the provider can.
+    ///
+    /// # Errors
+    /// See [`Settler::cancel`].
+    pub async fn cancel(&self, job: &Claimed) -> Result<(), JobError> {
+        // Read anew: the step that was interrupted may have submitted the work.
+        let upstream = Entity::upstream_task(&self.db, job.id).await?;
+        if let (Some((id, state)), Ok(provider)) = (upstream, self.registry.provider(&job.provider))
+        {
+            let task = Task { id, state };
+            if let Err(error) = provider.cancel(&task).await {
+                tracing::warn!(job.id = %job.id, provider.name = job.provider, error.detail = error.detail,
+                    "a cancelled job may go on upstream");
+            }
+        }
+        self.settler().cancel(job, &[result_prefix(job)]).await
     }
 
     /// Gives the job back because this process ends.
@@ -159,7 +196,9 @@ impl Pipeline {
             input,
             references: &references,
         };
-        let task = match provider.submit(&work).await? {
+        let submitted = provider.submit(&work).await;
+        self.gates.observe(job, &submitted).await;
+        let task = match submitted? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -170,11 +209,22 @@ impl Pipeline {
         let interval = provider.pace().poll_interval;
         for pause in FIRST_LOOKS {
             tokio::time::sleep(pause.min(interval)).await;
-            if let Status::Done(outputs) = provider.poll(&task).await? {
+            if let Status::Done(outputs) = self.poll(job, provider, &task).await? {
                 return Ok(Some(outputs));
             }
         }
         Ok(None)
+    }
+
+    async fn poll(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        task: &Task,
+    ) -> Result<Status, ProviderError> {
+        let status = provider.poll(task).await;
+        self.gates.observe(job, &status).await;
+        status
     }
 
     /// Looks at a task that was submitted earlier.
@@ -184,7 +234,7 @@ impl Pipeline {
         provider: &dyn Provider,
         task: &Task,
     ) -> Result<Option<Vec<Output>>, StepError> {
-        if let Status::Done(outputs) = provider.poll(task).await? {
+        if let Status::Done(outputs) = self.poll(job, provider, task).await? {
             return Ok(Some(outputs));
         }
         let waited = job
@@ -348,22 +398,29 @@ impl Pipeline {
                     "a step failed and is tried again"
                 );
                 let code = error.class.code();
-                let change =
-                    Change::retry(delay_ms, counts, error.forgets_task, code, &error.detail);
+                let change = if has_task && !counts && !error.forgets_task {
+                    Change::look_again(delay_ms, code, &error.detail)
+                } else {
+                    Change::retry(delay_ms, counts, error.forgets_task, code, &error.detail)
+                };
                 self.settler().reschedule(job, &change, delay_ms).await
             }
             Decision::GiveUp => {
-                let prefix = ObjectKey::job_prefix(Folder::GeneratedImages, job.user_id, job.id);
                 let failure = Failure {
                     error: error.class.sentence().to_owned(),
                     code: error.class.code().to_owned(),
                     detail: error.detail.clone(),
-                    object_prefixes: vec![prefix],
+                    object_prefixes: vec![result_prefix(job)],
                 };
                 self.settler().fail(job, &failure).await
             }
         }
     }
+}
+
+/// Where the results of a job are stored.
+fn result_prefix(job: &Claimed) -> String {
+    ObjectKey::job_prefix(Folder::GeneratedImages, job.user_id, job.id)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::{
     auth::{passwords::Passwords, tokens::TokenKeys},
-    generation::{pipeline::Pipeline, registry::Registry},
+    generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
     jobs::leases::Leases,
     net::GuardedFetcher,
     queue::{Carrier, apalis::ApalisQueue},
@@ -27,8 +27,8 @@ const TEST_AFTER_REST: Duration = Duration::from_secs(1);
 /// # Errors
 /// When a part cannot be made from the settings.
 pub async fn install(ctx: AppContext) -> Result<AppContext> {
-    let ctx = with_own_pool(ctx).await?;
-    let settings: Arc<Settings> = Arc::new(ctx.config.settings()?);
+    let mut ctx = with_own_pool(ctx).await?;
+    let settings = Arc::new(Settings::unpack(&mut ctx.config)?);
     let public_url = settings
         .http
         .public_url
@@ -60,6 +60,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         registry: Arc::clone(&registry),
         fetcher: GuardedFetcher::new(concat!("daygen/", env!("CARGO_PKG_VERSION")))
             .map_err(Error::wrap)?,
+        gates: Gates::new(ctx.db.clone(), &settings.generation.breaker),
     };
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use loco_rs::{Error, Result, app::AppContext};
 
 use crate::{
+    generation::gates::Gates,
     jobs::{
         duties::{self, Bench, Duty},
         leases::Leases,
@@ -17,12 +18,14 @@ use crate::{
 /// Time that handing jobs back may take at the end of a drain.
 const HAND_BACK: Duration = Duration::from_millis(750);
 
-/// Starts the duties of a worker process; they end with its queue.
+/// Puts the limits of the settings in force and starts the duties of a worker process; they end with
+/// its queue.
 ///
 /// # Errors
-/// When the context was not made by this application's hooks.
-pub fn start(ctx: &AppContext) -> Result<()> {
+/// When the database fails or the context was not made by this application's hooks.
+pub async fn start(ctx: &AppContext) -> Result<()> {
     let settings = Settings::of(ctx)?;
+    Gates::configure(&ctx.db, &settings).await?;
     let queue = ctx
         .shared_store
         .get::<ApalisQueue>()

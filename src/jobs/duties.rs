@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod cleanup;
+pub mod counters;
 pub mod deliveries;
 
 use std::{sync::Arc, time::Duration};
@@ -77,13 +78,14 @@ pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
         jobs.cleanup_interval_ms,
         jobs.audit_interval_ms,
     );
-    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), bench);
+    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), Arc::clone(&bench));
     vec![
         Duty::new("deliveries", deliver, move || {
             deliveries::run(Arc::clone(&a))
         }),
         Duty::new("cleanup", clean, move || cleanup::run(Arc::clone(&b))),
         Duty::new("audit", check, move || audit::run(Arc::clone(&c))),
+        Duty::new("counters", check, move || counters::run(Arc::clone(&bench))),
     ]
 }
 

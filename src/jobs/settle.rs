@@ -4,7 +4,7 @@
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
-use super::{JobError, route};
+use super::{JobError, delivery_for_any, route};
 use crate::{
     models::{
         begin,
@@ -87,18 +87,9 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn fail(&self, job: &Claimed, failure: &Failure) -> Result<(), JobError> {
-        let txn = begin(self.db).await?;
-        if job.cost > 0 {
-            settled(ledger::release(&txn, job.id).await)?;
-        }
         let change = Change::fail(&failure.error, &failure.code, &failure.detail);
-        self.finish(&txn, job, &change).await?;
-        for prefix in &failure.object_prefixes {
-            object_deletions::Entity::schedule(&txn, prefix, true, 0).await?;
-            object_deletions::Entity::schedule(&txn, prefix, true, DELETION_GRACE_MS).await?;
-        }
-        self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.end_without_result(job, &change, &failure.object_prefixes)
+            .await?;
         tracing::warn!(
             job.id = %job.id,
             user.id = %job.user_id,
@@ -107,6 +98,35 @@ impl Settler<'_> {
             error.detail = failure.detail,
             "a job failed"
         );
+        Ok(())
+    }
+
+    /// Ends a job that its owner does not want any more: gives its credits back and has its objects
+    /// deleted.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn cancel(&self, job: &Claimed, object_prefixes: &[String]) -> Result<(), JobError> {
+        self.end_without_result(job, &Change::cancel(), object_prefixes)
+            .await?;
+        tracing::info!(job.id = %job.id, user.id = %job.user_id, "a running job was cancelled");
+        Ok(())
+    }
+
+    async fn end_without_result(
+        &self,
+        job: &Claimed,
+        change: &Change,
+        object_prefixes: &[String],
+    ) -> Result<(), JobError> {
+        let txn = begin(self.db).await?;
+        if job.cost > 0 {
+            settled(ledger::release(&txn, job.id).await)?;
+        }
+        self.finish(&txn, job, change).await?;
+        drop_objects(&txn, object_prefixes).await?;
+        self.drop_inputs(&txn, job).await?;
+        txn.commit().await?;
         Ok(())
     }
 
@@ -121,13 +141,16 @@ impl Settler<'_> {
         delay_ms: i64,
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
-        if !Entity::transition(&txn, job.fence(), change).await? {
-            txn.rollback().await?;
-            return Err(JobError::Stale);
-        }
-        self.carrier
-            .deliver(&txn, &[delivery(job, delay_ms)])
-            .await?;
+        let mut deliveries = self.change(&txn, job, change).await?;
+        let route = route(&job.job_type);
+        deliveries.push(Delivery {
+            queue: route.queue.to_owned(),
+            worker: route.worker.to_owned(),
+            job_id: job.id,
+            delay_ms,
+            priority: 0,
+        });
+        self.carrier.deliver(&txn, &deliveries).await?;
         txn.commit().await?;
         Ok(())
     }
@@ -137,11 +160,11 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn note(&self, job: &Claimed, change: &Change) -> Result<(), JobError> {
-        if Entity::transition(self.db, job.fence(), change).await? {
-            Ok(())
-        } else {
-            Err(JobError::Stale)
-        }
+        let max_running = self.jobs.max_running_per_user;
+        Entity::transition(self.db, job.fence(), change, max_running)
+            .await?
+            .map(|_| ())
+            .ok_or(JobError::Stale)
     }
 
     async fn finish(
@@ -150,16 +173,27 @@ impl Settler<'_> {
         job: &Claimed,
         change: &Change,
     ) -> Result<(), JobError> {
-        if !Entity::transition(txn, job.fence(), change).await? {
-            return Err(JobError::Stale);
-        }
-        // The freed slot may let a job of the same user run that the running limit held back.
-        let queue = queue_of(job);
-        let max_running = self.jobs.max_running_per_user;
-        if Entity::has_due_pending(txn, job.user_id, queue, max_running).await? {
-            self.carrier.deliver(txn, &[delivery(job, 0)]).await?;
-        }
+        let deliveries = self.change(txn, job, change).await?;
+        self.carrier.deliver(txn, &deliveries).await?;
         Ok(())
+    }
+
+    /// Writes a change; gives the deliveries for jobs that were held back by a limit and may run now.
+    async fn change(
+        &self,
+        txn: &DatabaseTransaction,
+        job: &Claimed,
+        change: &Change,
+    ) -> Result<Vec<Delivery>, JobError> {
+        let max_running = self.jobs.max_running_per_user;
+        let freed = Entity::transition(txn, job.fence(), change, max_running)
+            .await?
+            .ok_or(JobError::Stale)?;
+        let queues = Entity::queues_with_followers(txn, freed, job.user_id, &job.provider).await?;
+        Ok(queues
+            .into_iter()
+            .filter_map(|queue| delivery_for_any(&queue))
+            .collect())
     }
 
     /// Reference images are of no use once the job is final.
@@ -180,21 +214,14 @@ fn settled(outcome: Result<i64, LedgerError>) -> Result<i64, JobError> {
     })
 }
 
-fn queue_of(job: &Claimed) -> &'static str {
-    route_of(job).queue
-}
-
-fn route_of(job: &Claimed) -> super::Route {
-    route(&job.job_type)
-}
-
-fn delivery(job: &Claimed, delay_ms: i64) -> Delivery {
-    let route = route_of(job);
-    Delivery {
-        queue: route.queue.to_owned(),
-        worker: route.worker.to_owned(),
-        job_id: job.id,
-        delay_ms,
-        priority: 0,
+/// Has objects of an unfinished job deleted: now, and again when an upload still under way is over.
+pub(super) async fn drop_objects(
+    txn: &DatabaseTransaction,
+    prefixes: &[String],
+) -> Result<(), JobError> {
+    for prefix in prefixes {
+        object_deletions::Entity::schedule(txn, prefix, true, 0).await?;
+        object_deletions::Entity::schedule(txn, prefix, true, DELETION_GRACE_MS).await?;
     }
+    Ok(())
 }

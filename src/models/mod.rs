@@ -8,6 +8,7 @@ pub mod job_events;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
+pub mod provider_gates;
 pub mod r2_files;
 pub mod scalars;
 pub mod users;

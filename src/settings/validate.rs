@@ -156,6 +156,22 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             faults.push(format!("{name} must not be below 0"));
         }
     }
+    let breaker = &settings.generation.breaker;
+    if breaker.failures < 1 || breaker.open_ms == 0 || breaker.max_open_ms < breaker.open_ms {
+        faults.push(
+            "settings.generation.breaker needs failures and open_ms above 0, and max_open_ms not below open_ms"
+                .to_owned(),
+        );
+    }
+    for (provider, limits) in settings.providers.limits() {
+        if limits.max_running.is_some_and(|n| n < 1)
+            || limits.starts_per_minute.is_some_and(|n| n < 1)
+        {
+            faults.push(format!(
+                "settings.providers.{provider}.limits must be at least 1, or null"
+            ));
+        }
+    }
     for (queue, slots) in &settings.queue.concurrency {
         if *slots == 0 {
             faults.push(format!(

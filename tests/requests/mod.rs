@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod cancel;
 mod gotrue;
 mod image;
 mod jobs;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use daygen::{
     app::App,
     http::server::{self, Limits},
+    models::provider_gates,
     payments::ledger::invariants,
     settings::Settings,
     storage::Storage,
@@ -310,8 +311,12 @@ impl TestApp {
         self.ctx.db.execute_unprepared(sql).await.unwrap();
     }
 
-    /// The ledger's invariants hold.
+    /// The ledger's invariants hold, and the counters behind the limits are what they count.
     pub async fn assert_clean_books(&self) {
+        let wrong = provider_gates::Entity::miscounts(&self.ctx.db)
+            .await
+            .unwrap();
+        assert_eq!(wrong, []);
         let grace = self.settings().credits.grace;
         let violations = invariants::check(&self.ctx.db, grace).await.unwrap();
         assert!(violations.is_empty(), "{violations:#?}");

@@ -7,9 +7,9 @@ use sea_orm::DbErr;
 
 use super::Bench;
 use crate::{
-    jobs::worker_of,
+    jobs::delivery_for_any,
     models::{begin, jobs::Entity},
-    queue::{Delivery, GENERATION_QUEUES},
+    queue::GENERATION_QUEUES,
 };
 
 /// Deliveries sent for one queue at one turn.
@@ -21,7 +21,7 @@ const BATCH: i64 = 200;
 /// When the database fails.
 pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
     for queue in GENERATION_QUEUES {
-        let Some(worker) = worker_of(queue) else {
+        let Some(delivery) = delivery_for_any(queue) else {
             continue;
         };
         let live = bench.carrier.live_deliveries(queue).await?;
@@ -32,13 +32,6 @@ pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
         if missing == 0 {
             continue;
         }
-        let delivery = Delivery {
-            queue: queue.to_owned(),
-            worker: worker.to_owned(),
-            job_id: uuid::Uuid::nil(),
-            delay_ms: 0,
-            priority: 0,
-        };
         let count = usize::try_from(missing).unwrap_or_default();
         let txn = begin(&bench.db).await?;
         bench.carrier.deliver(&txn, &vec![delivery; count]).await?;
