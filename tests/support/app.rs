@@ -279,9 +279,19 @@ impl TestApp {
     pub async fn until<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,
+        probe: impl FnMut() -> F,
+    ) -> T {
+        self.within(Duration::from_secs(30), what, probe).await
+    }
+
+    /// [`TestApp::until`] with a bound of its own.
+    pub async fn within<T, F: Future<Output = Option<T>>>(
+        &self,
+        bound: Duration,
+        what: &str,
         mut probe: impl FnMut() -> F,
     ) -> T {
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        let waited = tokio::time::timeout(bound, async {
             let mut interval = tokio::time::interval(Duration::from_millis(20));
             loop {
                 interval.tick().await;

@@ -1,5 +1,7 @@
 //! Limits and breakers of providers: what waits, what is refused, and that nothing is stranded.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{
@@ -141,6 +143,47 @@ async fn a_job_whose_provider_stays_down_fails_at_its_deadline() {
             assert_eq!(job["status"], "FAILED", "{job}");
             assert_eq!(app.credits(&user).await, 20);
             assert_eq!(bfl.submissions().len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+#[ignore = "minutes of work on a small machine; `cargo test -- --ignored`"]
+async fn twenty_users_with_one_job_are_not_held_up_by_one_with_five_hundred() {
+    test_app()
+        .worker()
+        .run(async |app| {
+            // Everything is admitted before anything is due.
+            app.execute(
+                "create function later() returns trigger language plpgsql as $$ begin
+                    new.next_run_at = now() + interval '1 hour';
+                    return new; end $$",
+            )
+            .await;
+            app.execute("create trigger later before insert on jobs for each row execute function later()")
+                .await;
+            let small_picture = json!({"prompt": "a fox", "providerOptions": {"width": 64, "height": 64}});
+            let big = app.user().await;
+            app.leave_credits(&big, 500).await;
+            for _ in 0..500 {
+                app.generate(&big, small_picture.clone()).await;
+            }
+            for _ in 0..20 {
+                app.generate(&app.user().await, small_picture.clone()).await;
+            }
+            app.execute("update jobs set next_run_at = now()").await;
+            app.within(Duration::from_secs(300), "all jobs", || async {
+                let open = "select count(*) from jobs where status <> 'COMPLETED'";
+                (app.count(open).await == 0).then_some(())
+            })
+            .await;
+            let share = format!(
+                "select (100 * extract(epoch from max(completed_at) filter (where user_id <> '{id}') - min(started_at))
+                     / extract(epoch from max(completed_at) - min(started_at)))::bigint from jobs",
+                id = big.id
+            );
+            let percent = app.count(&share).await;
+            assert!(percent <= 10, "the twenty were done after {percent} % of the time");
         })
         .await;
 }
