@@ -2,6 +2,8 @@
 //!
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
+mod carriers;
+mod queue;
 mod secret;
 mod validate;
 
@@ -10,6 +12,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use loco_rs::app::AppContext;
 use serde::{Deserialize, Deserializer};
 
+pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
 pub use validate::{Fault, is_embedded, is_loopback, validate};
 
@@ -161,15 +164,6 @@ impl Jobs {
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms).saturating_mul(self.missed_heartbeats)
     }
-}
-
-/// The carrier of deliveries.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Queue {
-    /// Steps worked at the same time by one process, per queue name.
-    pub concurrency: BTreeMap<String, usize>,
-    pub poll_interval_ms: u64,
-    pub retention_days: u32,
 }
 
 /// Limits around generation.

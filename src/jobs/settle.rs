@@ -78,6 +78,7 @@ impl Settler<'_> {
         }
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
     }
@@ -99,6 +100,7 @@ impl Settler<'_> {
         }
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         tracing::warn!(
             job.id = %job.id,
             user.id = %job.user_id,
@@ -129,6 +131,7 @@ impl Settler<'_> {
             .deliver(&txn, &[delivery(job, delay_ms)])
             .await?;
         txn.commit().await?;
+        self.carrier.committed();
         Ok(())
     }
 

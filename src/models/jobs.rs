@@ -4,6 +4,7 @@
 //! refuses a stale claim, and appends the event in the same statement.
 
 mod claim;
+mod due;
 mod finders;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
@@ -15,6 +16,7 @@ pub use super::_entities::{
 };
 use super::{enum_of, enum_text, statement};
 pub use claim::{ClaimLimits, Claimed};
+pub use due::Named;
 pub use finders::{JobPage, JobView};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,

@@ -182,36 +182,6 @@ impl Entity {
             .collect())
     }
 
-    /// How many more deliveries a queue needs so that every due job that may run now has one.
-    /// `live_deliveries` is what the carrier still has to hand out.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn missing_deliveries(
-        db: &impl ConnectionTrait,
-        queue: &str,
-        max_running_per_user: i64,
-        live_deliveries: i64,
-    ) -> Result<i64, DbErr> {
-        let row = MissingRow::find_by_statement(statement(
-            "with running as (
-                select user_id, count(*) as n from jobs where status = 'PROCESSING' group by user_id
-            ), due as (
-                select user_id, status, count(*) as n from jobs
-                where queue = $1 and status in ('PENDING', 'PROCESSING') and next_run_at <= now()
-                group by user_id, status
-            )
-            select greatest(0, coalesce(sum(case
-                when due.status = 'PROCESSING' then due.n
-                else least(due.n, greatest(0, $2 - coalesce(running.n, 0))) end), 0) - $3)::bigint as missing
-            from due left join running on running.user_id = due.user_id",
-            [queue.into(), max_running_per_user.into(), live_deliveries.into()],
-        ))
-        .one(db)
-        .await?;
-        Ok(row.map_or(0, |row| row.missing))
-    }
-
     /// Whether a job of this user and queue is due but was held back by the running limit.
     ///
     /// # Errors
