@@ -111,20 +111,32 @@ impl Entity {
         Ok(())
     }
 
-    /// Those of these due jobs for which no delivery is on its way.
+    /// Those of these due jobs of a queue that no delivery will bring to a worker. A delivery that is
+    /// on its way for a job that needs none (another one brought it) serves one of the others; one that
+    /// waits here for its user's turn does not. One that has just arrived may be about to claim its job.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn without_delivery(
         db: &impl ConnectionTrait,
+        queue: &str,
         jobs: Vec<Uuid>,
     ) -> Result<Vec<Uuid>, DbErr> {
         let rows = JobRow::find_by_statement(statement(
-            "select due.id from unnest($1::uuid[]) with ordinality due (id, n)
-             where not exists (select 1 from delivery_outbox d
-                               where d.job_id = due.id and d.taken_at is null and d.not_before <= now())
-             order by due.n",
-            [jobs.into()],
+            "with missing as (
+                select due.id, due.n from unnest($2::uuid[]) with ordinality due (id, n)
+                where not exists (select 1 from delivery_outbox d
+                                  where d.job_id = due.id
+                                    and (d.taken_at is null and d.not_before <= now()
+                                         or d.taken_at > now() - interval '1 second'))
+             ), spare as (
+                select count(*) as n from delivery_outbox d join jobs j on j.id = d.job_id
+                where d.queue = $1 and d.taken_at is null and d.sent_at is not null and d.not_before <= now()
+                  and (j.next_run_at is null or j.next_run_at > now())
+             )
+             select missing.id from missing order by missing.n
+             limit greatest(0, (select count(*) from missing) - (select n from spare))",
+            [queue.into(), jobs.into()],
         ))
         .all(db)
         .await?;

@@ -79,18 +79,18 @@ impl Carrier for CloudTasksQueue {
         Entity::live(&self.db, queue).await
     }
 
-    /// By job, not by number: rows that wait for their user's turn are no help to others.
+    /// By job, not by number alone: rows that wait for their user's turn are no help to others.
     async fn undelivered(
         &self,
-        _queue: &str,
+        queue: &str,
         due: Vec<Uuid>,
     ) -> std::result::Result<Vec<Uuid>, DbErr> {
-        Entity::without_delivery(&self.db, due).await
+        Entity::without_delivery(&self.db, queue, due).await
     }
 
+    /// The outbox is purged whatever the carrier is; here only the inner provider's part.
     async fn purge(&self, days: i32, batch: i64) -> std::result::Result<u64, DbErr> {
-        let taken = Entity::purge(&self.db, days, batch).await?;
-        Ok(taken.saturating_add(self.inner.purge(days, batch).await?))
+        self.inner.purge(days, batch).await
     }
 
     fn committed(&self) {

@@ -5,6 +5,7 @@ mod bad_input;
 mod gotrue;
 mod image;
 mod jobs;
+mod process;
 mod r2files;
 mod tokens;
 mod users;

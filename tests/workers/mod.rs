@@ -1,4 +1,5 @@
 //! Workers through the queue.
 
+mod cloud_tasks;
 mod flux;
 mod image_generation;

@@ -127,7 +127,7 @@ impl Entity {
         Ok(())
     }
 
-    /// Sent deliveries that are overdue: their job is due and nothing has arrived.
+    /// Sent deliveries that are overdue: nothing has arrived.
     ///
     /// # Errors
     /// When the database fails.
@@ -135,9 +135,8 @@ impl Entity {
         Release::find_by_statement(statement(
             "select d.id, d.job_id, d.claim_no, d.queue, d.not_before, d.attempts, d.checks,
                     false as is_delayed
-             from delivery_outbox d join jobs j on j.id = d.job_id
+             from delivery_outbox d
              where d.sent_at is not null and d.taken_at is null and d.check_at <= now()
-               and j.status in ('PENDING', 'PROCESSING') and j.next_run_at <= now()
              order by d.check_at limit $1",
             [batch.into()],
         ))

@@ -25,7 +25,8 @@ const STATE: &str = "case when taken_at is not null then 'taken'
     when last_error is not null then 'refused' else 'open' end";
 
 impl Entity {
-    /// Closes deliveries of jobs that are final, at most `batch`; gives how many.
+    /// Closes deliveries of final jobs that were not sent, at most `batch`; gives how many. What was
+    /// sent arrives, or turns out to be gone.
     ///
     /// # Errors
     /// When the database fails.
@@ -34,7 +35,7 @@ impl Entity {
             .execute_raw(statement(
                 "update delivery_outbox set taken_at = clock_timestamp() where id in (
                     select d.id from delivery_outbox d join jobs j on j.id = d.job_id
-                    where d.taken_at is null and j.status not in ('PENDING', 'PROCESSING')
+                    where d.taken_at is null and d.sent_at is null and j.status not in ('PENDING', 'PROCESSING')
                     limit $1)",
                 [batch.into()],
             ))
@@ -42,7 +43,7 @@ impl Entity {
         Ok(result.rows_affected())
     }
 
-    /// Deletes taken deliveries older than `days`, at most `batch`.
+    /// Deletes what was taken `days` ago, and what is left of jobs that were final then, at most `batch`.
     ///
     /// # Errors
     /// When the database fails.
@@ -50,8 +51,9 @@ impl Entity {
         let result = db
             .execute_raw(statement(
                 "delete from delivery_outbox where id in (
-                    select id from delivery_outbox
-                    where taken_at < now() - make_interval(days => $1) limit $2)",
+                    select d.id from delivery_outbox d join jobs j on j.id = d.job_id
+                    where d.taken_at < now() - make_interval(days => $1)
+                       or j.completed_at < now() - make_interval(days => $1) limit $2)",
                 [days.into(), batch.into()],
             ))
             .await?;
