@@ -38,10 +38,13 @@ pub(super) fn check(settings: &Settings, faults: &mut Vec<Fault>) {
 
 /// What Cloud Tasks cannot do without.
 fn needed(settings: &Settings, cloud: &CloudTasks, faults: &mut Vec<Fault>) {
+    // Production has named it already.
+    let has_address = settings.http.public_url.is_some()
+        || faults.iter().any(|fault| fault.starts_with("API_BASE_URL"));
     for (given, name) in [
         (cloud.project.is_some(), "GOOGLE_CLOUD_PROJECT"),
         (cloud.location.is_some(), "GOOGLE_CLOUD_LOCATION"),
-        (settings.http.public_url.is_some(), "API_BASE_URL"),
+        (has_address, "API_BASE_URL"),
         (
             settings.queue.accepts_pushes(),
             "INTERNAL_API_KEY or CLOUD_TASKS_OIDC_SERVICE_ACCOUNT",

@@ -24,10 +24,10 @@ pub fn validate(settings: &Settings, database_uri: &str, environment: &Environme
     let mut faults = Vec::new();
     numbers(settings, &mut faults);
     addresses(settings, &mut faults);
-    carriers::check(settings, &mut faults);
     if *environment == Environment::Production {
         production(settings, database_uri, &mut faults);
     }
+    carriers::check(settings, &mut faults);
     faults
 }
 

@@ -77,12 +77,19 @@ async fn a_task_carries_the_id_and_how_to_come_back() {
                 (app.base.as_str(), "base"),
             ];
             insta::assert_json_snapshot!("created_task", redact(&tasks.created()[0], &known));
-            let dispatch = &tasks.dispatches()[0];
+            let dispatch = app
+                .until("the answer", || async { tasks.dispatches().pop() })
+                .await;
             assert_eq!(
                 (dispatch.status, &dispatch.answer),
                 (200, &json!({"status": "COMPLETED"}))
             );
             assert_eq!(dispatch.queue, "image-generation-queue");
+            assert_eq!(dispatch.url, format!("{}/api/jobs/process", app.base));
+            assert_eq!(dispatch.body, json!({ "jobId": ids[0] }));
+            let key = format!("Bearer {}", crate::support::INTERNAL_KEY);
+            assert_eq!(dispatch.headers["authorization"], key);
+            assert_eq!(dispatch.headers["content-type"], "application/json");
         })
         .await;
 }
@@ -372,6 +379,8 @@ async fn a_service_account_signs_for_tokens_and_keeps_them() {
             tasks.require_token("ya29.test-2");
             completed(app, &user, &admit(app, &user, 1).await).await;
             assert_eq!(google.tokens().len(), 2);
+            let last = tasks.calls().pop().unwrap();
+            assert_eq!(last.authorization.as_deref(), Some("Bearer ya29.test-2"));
         })
         .await;
 }
@@ -469,7 +478,8 @@ async fn the_smallest_and_largest_waits_are_written_as_the_api_wants_them() {
 
 #[tokio::test]
 async fn the_frameworks_commands_see_and_change_deliveries() {
-    use loco_rs::bgworker::JobStatus;
+    use daygen::queue::{apalis::ApalisQueue, cloud_tasks::CloudTasksQueue};
+    use loco_rs::bgworker::{JobStatus, QueueProvider};
     let tasks = CloudTasks::start().await;
     tasks.pause();
     test_app()
@@ -482,7 +492,10 @@ async fn the_frameworks_commands_see_and_change_deliveries() {
                 (tasks.tasks().len() == 2).then_some(())
             })
             .await;
-            let queue = app.ctx.queue_provider.clone().unwrap();
+            // As the command line builds it.
+            let pool = app.ctx.db.get_postgres_connection_pool().clone();
+            let inner = ApalisQueue::new(pool, &app.settings().queue, Duration::from_secs(1));
+            let queue = CloudTasksQueue::new(app.ctx.db.clone(), inner);
             let listed = queue.get_jobs(Some(&vec![JobStatus::Queued]), None).await.unwrap();
             let mut jobs: Vec<&str> =
                 listed.iter().map(|job| job.data["jobId"].as_str().unwrap()).collect();

@@ -22,6 +22,8 @@ use crate::{
     settings,
 };
 
+/// Pauses are spread by this share, so that failures do not come back in step.
+const SPREAD: f64 = 0.2;
 /// Rows closed, and overdue tasks looked at, in one turn.
 const UPKEEP_BATCH: i64 = 500;
 const CHECK_BATCH: i64 = 20;
@@ -128,16 +130,18 @@ impl Relay {
     /// Keeps the row and decides when it, or its whole queue, is tried again.
     async fn failed(&self, row: &Release, error: &CallError) -> Result<(), DbErr> {
         let queue = row.queue.as_str();
+        // Never longer than the pause of its queue.
+        let soon_ms = to_i64(millis(self.first().mul_f64(1.0 - SPREAD)));
         let retry_ms = match error {
             CallError::Transient { retry_after, .. } => {
                 let pause = self.pause(queue, *retry_after, false);
                 tracing::warn!(queue, %error, pause_ms = millis(pause), "Cloud Tasks does not take deliveries; they wait in the outbox");
-                0
+                soon_ms
             }
             CallError::Closed(_) => {
                 let pause = self.pause(queue, None, true);
                 tracing::error!(queue, %error, pause_ms = millis(pause), "Cloud Tasks refuses deliveries of this queue: is it created, and has the service account its role?");
-                0
+                soon_ms
             }
             CallError::Rejected(_) => {
                 let longest = self.longest().saturating_mul(REJECTED_PAUSES);
@@ -229,7 +233,7 @@ impl Relay {
         } else {
             self.first().saturating_mul(doubled).min(self.longest())
         };
-        let spread = rand::rng().random_range(0.8..=1.2);
+        let spread = rand::rng().random_range(1.0 - SPREAD..=1.0 + SPREAD);
         let length = own.mul_f64(spread).max(asked.unwrap_or_default());
         pause.failures = pause.failures.saturating_add(1);
         pause.until = now.checked_add(length).unwrap_or(now);

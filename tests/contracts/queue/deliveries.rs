@@ -133,7 +133,7 @@ async fn repeated_deliveries_work_a_job_once(side: &dyn Side) {
             let id = app.generate(&user, small()).await;
             side.release(app);
             side.repeat(app, &id).await;
-            assert_all_completed(app, &user, &[id.clone()]).await;
+            assert_all_completed(app, &user, std::slice::from_ref(&id)).await;
             side.repeat(app, &id).await;
             app.until("the deliveries to be done", || async {
                 (side.deliveries(app).await == 0).then_some(())
