@@ -2,6 +2,8 @@
 //!
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
+mod carriers;
+mod queue;
 mod secret;
 mod validate;
 
@@ -11,6 +13,7 @@ use loco_rs::{app::AppContext, config::Config};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
 pub use validate::{Fault, is_embedded, is_loopback, validate};
 
@@ -162,15 +165,6 @@ impl Jobs {
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms).saturating_mul(self.missed_heartbeats)
     }
-}
-
-/// The carrier of deliveries.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Queue {
-    /// Steps worked at the same time by one process, per queue name.
-    pub concurrency: BTreeMap<String, usize>,
-    pub poll_interval_ms: u64,
-    pub retention_days: u32,
 }
 
 /// Limits around generation.

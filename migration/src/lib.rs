@@ -14,6 +14,7 @@ mod m20261122_000004_charges;
 mod m20261122_000005_files;
 mod m20261122_000006_payments;
 mod m20261122_000007_http;
+mod m20261122_000008_outbox;
 mod m20261122_000011_fairness;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_files::Migration),
             Box::new(m20261122_000006_payments::Migration),
             Box::new(m20261122_000007_http::Migration),
+            Box::new(m20261122_000008_outbox::Migration),
             Box::new(m20261122_000011_fairness::Migration),
             // inject-above (do not remove this comment)
         ]

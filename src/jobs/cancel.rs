@@ -2,7 +2,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr, prelude::Uuid};
 
-use super::{JobError, delivery_for_any, settle::drop_objects};
+use super::{JobError, delivery_to, settle::drop_objects};
 use crate::{
     models::{
         begin,
@@ -102,10 +102,11 @@ async fn request(
         txn.rollback().await?;
         return Ok(false);
     };
-    if !is_leased && let Some(delivery) = delivery_for_any(&job.queue) {
+    if !is_leased && let Some(delivery) = delivery_to(&job.queue, job_id) {
         carrier.deliver(&txn, &[delivery]).await?;
     }
     txn.commit().await?;
+    carrier.committed();
     tracing::info!(job.id = %job_id, user.id = %user_id, "a running job is to be cancelled");
     Ok(true)
 }

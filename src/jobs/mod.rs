@@ -6,7 +6,7 @@ pub mod duties;
 pub mod leases;
 pub mod settle;
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, prelude::Uuid};
 
 use crate::{
     models::jobs::{JobStatus, JobType},
@@ -64,13 +64,13 @@ pub fn worker_of(queue: &str) -> Option<&'static str> {
     .map(|route| route.worker)
 }
 
-/// A delivery for whatever job of a generation queue is due.
+/// A delivery for a due job of a generation queue.
 #[must_use]
-pub fn delivery_for_any(queue: &str) -> Option<Delivery> {
+pub fn delivery_to(queue: &str, job_id: Uuid) -> Option<Delivery> {
     Some(Delivery {
         queue: queue.to_owned(),
         worker: worker_of(queue)?.to_owned(),
-        job_id: uuid::Uuid::nil(),
+        job_id,
         delay_ms: 0,
         priority: 0,
     })
@@ -93,7 +93,7 @@ pub enum JobError {
     Stale,
     /// Whether the job was admitted cannot be told: the database went away during the commit.
     #[error("the admission of job {0} was not answered")]
-    Undecided(uuid::Uuid),
+    Undecided(Uuid),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]

@@ -4,7 +4,7 @@
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
-use super::{JobError, delivery_for_any, route};
+use super::{JobError, delivery_to, route};
 use crate::{
     models::{
         begin,
@@ -78,6 +78,7 @@ impl Settler<'_> {
         }
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
     }
@@ -127,6 +128,7 @@ impl Settler<'_> {
         drop_objects(&txn, object_prefixes).await?;
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         Ok(())
     }
 
@@ -152,6 +154,7 @@ impl Settler<'_> {
         });
         self.carrier.deliver(&txn, &deliveries).await?;
         txn.commit().await?;
+        self.carrier.committed();
         Ok(())
     }
 
@@ -189,10 +192,10 @@ impl Settler<'_> {
         let freed = Entity::transition(txn, job.fence(), change, max_running)
             .await?
             .ok_or(JobError::Stale)?;
-        let queues = Entity::queues_with_followers(txn, freed, job.user_id, &job.provider).await?;
-        Ok(queues
-            .into_iter()
-            .filter_map(|queue| delivery_for_any(&queue))
+        let followers = Entity::followers(txn, freed, job.user_id, &job.provider).await?;
+        Ok(followers
+            .iter()
+            .filter_map(|follower| delivery_to(&follower.queue, follower.id))
             .collect())
     }
 

@@ -19,6 +19,7 @@ macro_rules! event {
 
 mod cancel;
 mod claim;
+mod due;
 mod finders;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
@@ -31,6 +32,7 @@ pub use super::_entities::{
 use super::{enum_of, enum_text, statement};
 pub use cancel::Cancelling;
 pub use claim::{Claim, ClaimLimits, Claimed, Kept};
+pub use due::Named;
 pub use finders::{JobPage, JobView};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
@@ -257,9 +259,11 @@ pub struct Freed {
     pub provider: bool,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct QueueRow {
-    queue: String,
+/// A due job that may run now, and its queue.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Follower {
+    pub queue: String,
+    pub id: Uuid,
 }
 
 impl Entity {
@@ -342,23 +346,24 @@ impl Entity {
             .await
     }
 
-    /// The queues in which a due job may run now because of what was freed.
+    /// The first due job of each queue that may run now because of what was freed.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn queues_with_followers(
+    pub async fn followers(
         db: &impl ConnectionTrait,
         freed: Freed,
         user_id: Uuid,
         provider: &str,
-    ) -> Result<Vec<String>, DbErr> {
+    ) -> Result<Vec<Follower>, DbErr> {
         if !freed.user && !freed.provider {
             return Ok(Vec::new());
         }
-        let rows = QueueRow::find_by_statement(statement(
-            "select distinct queue from jobs
+        Follower::find_by_statement(statement(
+            "select distinct on (queue) queue, id from jobs
              where status = 'PENDING' and next_run_at <= now()
-               and (($1 and user_id = $3) or ($2 and provider = $4))",
+               and (($1 and user_id = $3) or ($2 and provider = $4))
+             order by queue, priority desc, turn, created_at",
             [
                 freed.user.into(),
                 freed.provider.into(),
@@ -367,8 +372,7 @@ impl Entity {
             ],
         ))
         .all(db)
-        .await?;
-        Ok(rows.into_iter().map(|row| row.queue).collect())
+        .await
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod _entities;
 
 pub mod auth_sessions;
+pub mod delivery_outbox;
 pub mod job_events;
 pub mod jobs;
 pub mod local_accounts;

@@ -6,6 +6,7 @@ mod cancel;
 mod gotrue;
 mod image;
 mod jobs;
+mod process;
 mod r2files;
 mod tokens;
 mod users;

@@ -1,5 +1,6 @@
 //! Workers through the queue.
 
+mod cloud_tasks;
 mod flux;
 mod image_generation;
 mod limits;

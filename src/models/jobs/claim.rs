@@ -195,11 +195,6 @@ struct UpstreamRow {
     upstream: Json,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct MissingRow {
-    missing: i64,
-}
-
 impl Entity {
     /// Claims the fairest due job of a queue for the process `owner`.
     ///
@@ -280,55 +275,6 @@ impl Entity {
         .one(db)
         .await?;
         Ok(row.map(|row| (row.upstream_id, row.upstream)))
-    }
-
-    /// How many more deliveries a queue needs so that every due job that may run now has one.
-    /// `live_deliveries` is what the carrier still has to hand out.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn missing_deliveries(
-        db: &impl ConnectionTrait,
-        queue: &str,
-        max_running_per_user: i64,
-        live_deliveries: i64,
-    ) -> Result<i64, DbErr> {
-        let row = MissingRow::find_by_statement(statement(
-            "with resumed as (
-                select count(*) as n from jobs
-                where queue = $1 and status = 'PROCESSING' and next_run_at <= now()
-            ), ending as (
-                select count(*) as n from jobs j left join provider_gates g on g.provider = j.provider
-                where j.queue = $1 and j.status = 'PENDING' and j.next_run_at <= now()
-                  and (j.cancel_requested_at is not null
-                       or (j.deadline_at <= now() and g.open_until > now()))
-            ), fresh as (
-                select j.provider, least(count(*), greatest(0, $2 - s.running)) as n
-                from jobs j join event_sequences s on s.user_id = j.user_id
-                where j.queue = $1 and j.status = 'PENDING' and j.next_run_at <= now()
-                group by j.provider, j.user_id, s.running
-            ), admitted as (
-                select sum(fresh.n) as n, fresh.provider from fresh group by fresh.provider
-            ), passing as (
-                select case
-                    when g.provider is null then a.n
-                    when not gate_is_open(g) then 0
-                    when g.open_until is not null then least(a.n, 1)
-                    else least(a.n, coalesce(g.max_running - g.running, a.n),
-                               coalesce(floor(gate_tokens(g))::bigint, a.n)) end as n
-                from admitted a left join provider_gates g on g.provider = a.provider
-            )
-            select greatest(0, (select n from resumed) + (select n from ending)
-                + coalesce((select sum(n) from passing), 0) - $3)::bigint as missing",
-            [
-                queue.into(),
-                max_running_per_user.into(),
-                live_deliveries.into(),
-            ],
-        ))
-        .one(db)
-        .await?;
-        Ok(row.map_or(0, |row| row.missing))
     }
 }
 
