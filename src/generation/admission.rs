@@ -14,7 +14,9 @@ use super::{
 use crate::{
     jobs::{JobError, admission, route},
     models::{
+        idempotency_keys::{self, KeyedRequest, Marker, Record},
         jobs::{JobType, NewJob},
+        object_deletions,
         users::Profile,
     },
     payments::ledger::LedgerError,
@@ -40,11 +42,34 @@ pub struct WantedImage {
     pub style_id: Option<String>,
 }
 
-/// Ids of the request that a job came from.
+/// The request that a job came from.
 #[derive(Debug, Default)]
 pub struct Origin {
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
+    /// Set when the request must not happen twice.
+    pub once: Option<Once>,
+}
+
+/// A request with an idempotency key, and the answer that is stored with its job.
+#[derive(Debug, Clone)]
+pub struct Once {
+    pub request: KeyedRequest,
+    /// HTTP status of the answer.
+    pub status: i16,
+    /// Its body for the job of this id.
+    pub body: fn(Uuid) -> String,
+}
+
+impl Once {
+    fn record(&self, marker: Option<Uuid>, job_id: Uuid) -> Record {
+        Record {
+            request: self.request.clone(),
+            marker,
+            status: self.status,
+            response: (self.body)(job_id),
+        }
+    }
 }
 
 impl Pipeline {
@@ -70,7 +95,7 @@ impl Pipeline {
                 MAX_OPTIONS_BYTES / 1024
             )));
         }
-        let mut input = ImageInput {
+        let input = ImageInput {
             prompt: wanted.prompt,
             model: model.to_owned(),
             options,
@@ -96,31 +121,80 @@ impl Pipeline {
             })
             .into());
         }
-        let images = references::load(sources, &self.fetcher, &self.settings).await?;
         let job_id = Uuid::now_v7();
+        let once = origin.once.clone();
+        // Without pictures there is nothing to do outside the database: the record alone decides.
+        let marker = match &once {
+            Some(once) if !sources.is_empty() => {
+                let marker = idempotency_keys::Entity::mark(&self.db, &once.request)
+                    .await
+                    .map_err(JobError::from)?;
+                Some(marker.ok_or(JobError::KeyTaken)?)
+            }
+            _ => None,
+        };
+        let record = once.map(|once| once.record(marker.as_ref().map(Marker::id), job_id));
+        let outcome = self
+            .admit_with_references(
+                user,
+                route_of,
+                job_id,
+                input,
+                sources,
+                cost,
+                checked.warnings,
+                origin,
+                record.as_ref(),
+            )
+            .await;
+        if let Some(marker) = marker {
+            match &outcome {
+                Ok(()) => marker.keep(),
+                Err(_) => marker.release().await.map_err(JobError::from)?,
+            }
+        }
+        outcome.map(|()| job_id)
+    }
+
+    /// Stores the references and admits the job; what was stored for a job that is refused goes.
+    #[allow(clippy::too_many_arguments)]
+    async fn admit_with_references(
+        &self,
+        user: &Profile,
+        route_of: &ImageRoute,
+        job_id: Uuid,
+        mut input: ImageInput,
+        sources: Vec<(String, String)>,
+        cost: i64,
+        warnings: Vec<String>,
+        origin: Origin,
+        record: Option<&Record>,
+    ) -> Result<(), RequestError> {
+        let images = references::load(sources, &self.fetcher, &self.settings).await?;
         if !images.is_empty() {
             input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
-            input.references = references::store(
-                images,
-                user.id,
-                job_id,
-                &self.db,
-                &self.storage,
-                &self.settings,
-            )
-            .await?;
         }
-        let job = self.new_job(
-            user,
-            route_of,
-            job_id,
-            &input,
-            cost,
-            checked.warnings,
-            origin,
-        )?;
-        admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
-        Ok(job_id)
+        let prefix = input.inputs_prefix.clone();
+        let admitted = async {
+            if !images.is_empty() {
+                let (db, storage) = (&self.db, &self.storage);
+                input.references =
+                    references::store(images, user.id, job_id, db, storage, &self.settings).await?;
+            }
+            let job = self.new_job(user, route_of, job_id, &input, cost, warnings, origin)?;
+            let carrier = self.carrier.as_ref();
+            admission::admit(&self.db, carrier, &self.settings, job, record).await?;
+            Ok(())
+        }
+        .await;
+        if let (Err(_), Some(prefix)) = (&admitted, &prefix) {
+            // The note made at the upload is for crashes and waits long. Should the job be there after
+            // all, its inputs are kept as long as it is not final.
+            object_deletions::Entity::schedule(&self.db, prefix, true, 0)
+                .await
+                .ok();
+        }
+        admitted
     }
 
     #[allow(clippy::too_many_arguments)]

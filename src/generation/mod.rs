@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod error;
+mod measure;
 pub mod options;
 pub mod pipeline;
 pub mod provider;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{
     error::{FaultClass, ProviderError},
+    measure::measured,
     provider::{Output, Provider, Reference, Status, Submission, Task, Work},
     registry::Registry,
     request::{ImageInput, public_options},
@@ -159,7 +160,7 @@ impl Pipeline {
             input,
             references: &references,
         };
-        let task = match provider.submit(&work).await? {
+        let task = match measured(&job.provider, "submit", provider.submit(&work)).await? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -170,7 +171,9 @@ impl Pipeline {
         let interval = provider.pace().poll_interval;
         for pause in FIRST_LOOKS {
             tokio::time::sleep(pause.min(interval)).await;
-            if let Status::Done(outputs) = provider.poll(&task).await? {
+            if let Status::Done(outputs) =
+                measured(&job.provider, "poll", provider.poll(&task)).await?
+            {
                 return Ok(Some(outputs));
             }
         }
@@ -184,7 +187,7 @@ impl Pipeline {
         provider: &dyn Provider,
         task: &Task,
     ) -> Result<Option<Vec<Output>>, StepError> {
-        if let Status::Done(outputs) = provider.poll(task).await? {
+        if let Status::Done(outputs) = measured(&job.provider, "poll", provider.poll(task)).await? {
             return Ok(Some(outputs));
         }
         let waited = job
@@ -259,7 +262,7 @@ impl Pipeline {
         output: Output,
         n: usize,
     ) -> Result<NewFile, StepError> {
-        let bytes = self.fetch(provider, output).await?;
+        let bytes = measured(&job.provider, "fetch", self.fetch(provider, output)).await?;
         let kind = ImageKind::of(&bytes).ok_or_else(|| {
             ProviderError::new(FaultClass::BadUpstream, "the result is no picture")
                 .forgetting_task()

@@ -36,6 +36,8 @@ pub enum ErrorCode {
     Gone,
     PayloadTooLarge,
     InsufficientCredits,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     TooManyJobs,
     TooManyRequests,
     ProviderUnavailable,
@@ -47,7 +49,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -68,6 +70,8 @@ impl ErrorCode {
         Self::Gone,
         Self::PayloadTooLarge,
         Self::InsufficientCredits,
+        Self::IdempotencyKeyInUse,
+        Self::IdempotencyKeyReused,
         Self::TooManyJobs,
         Self::TooManyRequests,
         Self::ProviderUnavailable,
@@ -101,6 +105,8 @@ impl ErrorCode {
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::InsufficientCredits => "INSUFFICIENT_CREDITS",
+            Self::IdempotencyKeyInUse => "IDEMPOTENCY_KEY_IN_USE",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::TooManyJobs => "TOO_MANY_JOBS",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
@@ -126,7 +132,7 @@ impl ErrorCode {
             Self::NotFound | Self::RouteNotFound | Self::MethodNotAllowed | Self::Gone => {
                 "not_found"
             }
-            Self::Conflict => "conflict",
+            Self::Conflict | Self::IdempotencyKeyInUse | Self::IdempotencyKeyReused => "conflict",
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",
@@ -201,6 +207,37 @@ impl ApiError {
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, message)
+    }
+
+    /// 403 for a signed-in caller without the role (platform contract 2.2).
+    #[must_use]
+    pub fn admin_required() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            ErrorCode::Forbidden,
+            "Admin privileges required",
+        )
+    }
+
+    /// 409 for an idempotency key whose request is under way.
+    #[must_use]
+    pub fn key_in_use() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            ErrorCode::IdempotencyKeyInUse,
+            "A request with this Idempotency-Key is still being processed. Please repeat it in a moment.",
+        )
+        .retry_after(1)
+    }
+
+    /// 422 for an idempotency key that another request used.
+    #[must_use]
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::IdempotencyKeyReused,
+            "This Idempotency-Key was used for another request. Please use a new key.",
+        )
     }
 
     /// 413.

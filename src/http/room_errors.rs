@@ -123,6 +123,7 @@ impl From<JobError> for ApiError {
                 format!("You have {max_queued} waiting generations already. Please wait for some to finish."),
             )
             .retry_after(10),
+            JobError::KeyTaken => Self::key_in_use(),
             JobError::Stale => Self::new(
                 StatusCode::CONFLICT,
                 ErrorCode::Conflict,

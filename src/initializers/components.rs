@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use crate::{
     auth::{passwords::Passwords, tokens::TokenKeys},
     generation::{pipeline::Pipeline, registry::Registry},
-    jobs::leases::Leases,
+    jobs::{figures::FiguresDesk, leases::Leases},
     net::GuardedFetcher,
     queue::{Carrier, apalis::ApalisQueue},
     settings::Settings,
@@ -65,6 +65,11 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(Arc::new(keys));
     shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
     shared.insert(Arc::new(Leases::new(ctx.db.clone(), &settings.jobs)));
+    shared.insert(Arc::new(FiguresDesk::new(
+        ctx.db.clone(),
+        Arc::clone(&carrier),
+        &settings.jobs,
+    )));
     shared.insert(Arc::new(pipeline));
     shared.insert(registry);
     shared.insert(storage);

@@ -2,7 +2,9 @@
 
 pub mod admission;
 pub mod duties;
+pub mod figures;
 pub mod leases;
+pub mod nudge;
 pub mod settle;
 
 use sea_orm::DbErr;
@@ -43,6 +45,15 @@ pub const fn route(job_type: &JobType) -> Route {
     }
 }
 
+/// Every job type, as its text, with its queue.
+pub const QUEUES: [(&str, &str); 5] = [
+    ("IMAGE_GENERATION", route(&JobType::ImageGeneration).queue),
+    ("VIDEO_GENERATION", route(&JobType::VideoGeneration).queue),
+    ("IMAGE_UPSCALE", route(&JobType::ImageUpscale).queue),
+    ("BATCH_GENERATION", route(&JobType::BatchGeneration).queue),
+    ("SCENE_GENERATION", route(&JobType::SceneGeneration).queue),
+];
+
 /// The worker class of a generation queue.
 #[must_use]
 pub fn worker_of(queue: &str) -> Option<&'static str> {
@@ -65,6 +76,9 @@ pub enum JobError {
     /// Too many jobs of the user wait already.
     #[error("the user has {max_queued} waiting jobs already")]
     QueueFull { max_queued: i64 },
+    /// The request's idempotency key is held by another request or has an answer; nothing was written.
+    #[error("the idempotency key is in use")]
+    KeyTaken,
     /// Another claim took the job over; nothing was written.
     #[error("this claim of the job is stale")]
     Stale,

@@ -5,6 +5,7 @@
 
 mod claim;
 mod finders;
+mod operations;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 use serde_json::Value as Json;
@@ -16,6 +17,7 @@ pub use super::_entities::{
 use super::{enum_of, enum_text, statement};
 pub use claim::{ClaimLimits, Claimed};
 pub use finders::{JobPage, JobView};
+pub use operations::{Inspection, Nudge, Suspect, Suspicion};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
 /// `PROCESSING → PENDING` a retry after a failure.

@@ -4,6 +4,7 @@
 //! here a delivery is taken, handed to its worker, and marked done.
 
 mod admin;
+mod inspect;
 mod worker;
 
 use std::{
@@ -18,18 +19,16 @@ use loco_rs::{
     Error, Result,
     bgworker::{Job, JobHandler, JobStatus, QueueProvider},
 };
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, prelude::Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{Carrier, Delivery, wake::Bells};
+use super::{Carrier, Delivery, LiveDelivery, WorkerBeat, wake::Bells};
 use crate::{models::statement, settings};
 
-/// Queue of workers that name none.
-const DEFAULT_QUEUE: &str = "default";
 /// Times a delivery is handed out when its handler fails or its process dies.
 const MAX_ATTEMPTS: i32 = 5;
 
@@ -145,6 +144,18 @@ impl Carrier for ApalisQueue {
         Ok(row.map_or(0, |row| row.live))
     }
 
+    async fn workers(&self) -> std::result::Result<Vec<WorkerBeat>, DbErr> {
+        inspect::workers(&self.pool).await
+    }
+
+    async fn deliveries_for(
+        &self,
+        queue: &str,
+        job_id: Uuid,
+    ) -> std::result::Result<Vec<LiveDelivery>, DbErr> {
+        inspect::deliveries_for(&self.pool, queue, job_id).await
+    }
+
     async fn purge(&self, days: i32, batch: i64) -> std::result::Result<u64, DbErr> {
         let db = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone());
         let done = db
@@ -177,10 +188,11 @@ impl QueueProvider for ApalisQueue {
         priority: Option<i32>,
     ) -> Result<Option<String>> {
         let id = Ulid::generate().to_string();
-        let bytes = Self::envelope(class, args, tags.unwrap_or_default())?;
+        let (queue, tags) = admin::queue_of(queue, tags.unwrap_or_default());
+        let bytes = Self::envelope(class, args, tags)?;
         sqlx::query(INSERT)
             .bind(&id)
-            .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+            .bind(queue)
             .bind(bytes)
             .bind(MAX_ATTEMPTS)
             .bind(0_i64)
@@ -197,7 +209,7 @@ impl QueueProvider for ApalisQueue {
         jobs: Vec<(Json, Option<i32>)>,
         tags: Option<Vec<String>>,
     ) -> Result<Vec<String>> {
-        let tags = tags.unwrap_or_default();
+        let (queue, tags) = admin::queue_of(queue, tags.unwrap_or_default());
         let mut ids = Vec::with_capacity(jobs.len());
         let (mut bodies, mut priorities) = (Vec::new(), Vec::new());
         for (args, priority) in jobs {
@@ -212,7 +224,7 @@ impl QueueProvider for ApalisQueue {
              from unnest($1::text[], $3::bytea[], $4::int[]) as batch (id, job, priority)",
         )
         .bind(&ids)
-        .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+        .bind(queue)
         .bind(bodies)
         .bind(priorities)
         .bind(MAX_ATTEMPTS)

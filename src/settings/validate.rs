@@ -59,6 +59,7 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
     for (name, secret) in [
         ("SUPABASE_JWT_SECRET", &settings.auth.supabase_jwt_secret),
         ("JWT_SECRET", &settings.auth.jwt_secret),
+        ("INTERNAL_API_KEY", &settings.http.internal_api_key),
     ] {
         if let Some(secret) = secret
             && is_weak(secret)
@@ -106,6 +107,18 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
         (
             "settings.http.request_timeout_ms",
             settings.http.request_timeout_ms,
+        ),
+        (
+            "settings.http.idempotency_hours",
+            u64::from(settings.http.idempotency_hours),
+        ),
+        (
+            "settings.http.idempotency_lease_ms",
+            settings.http.idempotency_lease_ms,
+        ),
+        (
+            "settings.jobs.event_retention_days",
+            u64::from(settings.jobs.event_retention_days),
         ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
         (
