@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod gotrue;
+mod idempotency;
 mod image;
 mod jobs;
 mod r2files;
