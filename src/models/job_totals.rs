@@ -46,10 +46,11 @@ from (
                extract(epoch from j.completed_at - j.started_at)::float8,
                array[0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]::float8[]) end::smallint as bucket,
            coalesce(extract(epoch from j.completed_at - j.started_at), 0)::float8 as seconds,
-           coalesce(r.captured_amount, 0) as credits,
+           coalesce((select captured_amount from credit_reservations r
+                     where r.job_id = j.id and r.purpose = 'generation'), 0) as credits,
            j.completed_at > {recent} as is_recent,
            j.completed_at > (select counted_until from mark) as is_new
-    from jobs j left join credit_reservations r on r.job_id = j.id and r.purpose = 'generation'
+    from jobs j
     where j.completed_at > {since} and j.completed_at <= {until}
 ) finished
 group by type, provider, status, error_code, bucket, is_recent, is_new";
@@ -57,42 +58,47 @@ group by type, provider, status, error_code, bucket, is_recent, is_new";
 /// Since when a job counts as recently finished.
 const RECENT: &str = "(now() - make_interval(secs => $1))";
 
+/// The statement of [`Entity::figures`]; `$1` is the window, seconds.
+#[must_use]
+pub fn figures_sql() -> String {
+    let since = format!("least((select counted_until from mark), {RECENT})");
+    let finished = FINISHED
+        .replace("{recent}", RECENT)
+        .replace("{since}", &since)
+        .replace("{until}", "'infinity'");
+    format!(
+        "with mark as (select counted_until from job_totals_mark),
+         finished as materialized ({finished})
+         select 'open' as section, type::text as job_type, status::text as status, '' as provider,
+                '' as error_code, (-1)::smallint as bucket, count(*) as jobs,
+                coalesce(extract(epoch from now() - min(next_run_at) filter (where next_run_at <= now())), 0)::float8
+                    as seconds,
+                0::bigint as credits,
+                count(*) filter (where lease_owner is not null and next_run_at <= now()) as lapsed
+         from jobs where status in ('PENDING', 'PROCESSING') group by type, status
+         union all
+         select 'recent', type::text, status::text, provider, error_code, bucket, sum(jobs)::bigint, sum(seconds),
+                sum(credits)::bigint, 0
+         from finished where is_recent group by type, status, provider, error_code, bucket
+         union all
+         select 'total', type::text, status::text, provider, error_code, bucket, sum(jobs)::bigint, sum(seconds),
+                sum(credits)::bigint, 0
+         from (select type, status, provider, error_code, bucket, jobs, seconds, credits from job_totals
+               union all
+               select type, status, provider, error_code, bucket, jobs, seconds, credits
+               from finished where is_new) counted
+         group by type, status, provider, error_code, bucket
+         order by section, job_type, status, provider, error_code, bucket"
+    )
+}
+
 impl Entity {
     /// The figures of this moment, in one statement. `window_s` is how far back recent goes, seconds.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn figures(db: &impl ConnectionTrait, window_s: i32) -> Result<Vec<Figure>, DbErr> {
-        let since = format!("least((select counted_until from mark), {RECENT})");
-        let finished = FINISHED
-            .replace("{recent}", RECENT)
-            .replace("{since}", &since)
-            .replace("{until}", "'infinity'");
-        let sql = format!(
-            "with mark as (select counted_until from job_totals_mark),
-             finished as materialized ({finished})
-             select 'open' as section, type::text as job_type, status::text as status, '' as provider,
-                    '' as error_code, (-1)::smallint as bucket, count(*) as jobs,
-                    coalesce(extract(epoch from now() - min(next_run_at) filter (where next_run_at <= now())), 0)::float8
-                        as seconds,
-                    0::bigint as credits,
-                    count(*) filter (where lease_owner is not null and next_run_at <= now()) as lapsed
-             from jobs where status in ('PENDING', 'PROCESSING') group by type, status
-             union all
-             select 'recent', type::text, status::text, provider, error_code, bucket, sum(jobs)::bigint, sum(seconds),
-                    sum(credits)::bigint, 0
-             from finished where is_recent group by type, status, provider, error_code, bucket
-             union all
-             select 'total', type::text, status::text, provider, error_code, bucket, sum(jobs)::bigint, sum(seconds),
-                    sum(credits)::bigint, 0
-             from (select type, status, provider, error_code, bucket, jobs, seconds, credits from job_totals
-                   union all
-                   select type, status, provider, error_code, bucket, jobs, seconds, credits
-                   from finished where is_new) counted
-             group by type, status, provider, error_code, bucket
-             order by section, job_type, status, provider, error_code, bucket"
-        );
-        Figure::find_by_statement(statement(&sql, [f64::from(window_s).into()]))
+        Figure::find_by_statement(statement(&figures_sql(), [f64::from(window_s).into()]))
             .all(db)
             .await
     }

@@ -123,9 +123,11 @@ fn stats(figures: &TypeFigures, window_s: i32) -> Value {
     })
 }
 
-/// Three decimals: more would be noise.
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
+/// Three decimals: more would be noise. Whole numbers are written as such.
+fn rounded(number: f64) -> Value {
+    let text = format!("{number:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// `GET /api/health/queues/job/:jobId/debug`: the documented part first, then what operators need.

@@ -6,6 +6,7 @@ mod gotrue;
 mod idempotency;
 mod image;
 mod jobs;
+mod operations;
 mod r2files;
 mod tokens;
 mod users;

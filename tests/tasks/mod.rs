@@ -1,5 +1,8 @@
 //! Operator commands, as a person runs them.
 
+mod deliveries;
+mod jobs;
+
 use serde_json::json;
 
 use crate::support::{TestApp, processes::Installation, test_app};

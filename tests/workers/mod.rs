@@ -2,3 +2,4 @@
 
 mod flux;
 mod image_generation;
+mod retention;
