@@ -147,11 +147,15 @@ impl Pipeline {
                 record.as_ref(),
             )
             .await;
-        if let Some(marker) = marker {
-            match &outcome {
-                Ok(()) => marker.keep(),
-                Err(_) => marker.release().await.map_err(JobError::from)?,
+        match (marker, &outcome) {
+            (Some(marker), Ok(())) => marker.keep(),
+            // The refusal is told either way; a key that cannot be given back now is free after its lease.
+            (Some(marker), Err(_)) => {
+                if let Err(error) = marker.release().await {
+                    tracing::warn!(%error, "an idempotency key could not be given back yet");
+                }
             }
+            (None, _) => {}
         }
         outcome.map(|()| job_id)
     }

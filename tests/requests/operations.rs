@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use daygen::models::job_totals;
+use loco_rs::environment::Environment;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -342,6 +343,15 @@ async fn on_this_machine_metrics_are_open_but_not_through_a_proxy() {
             assert_eq!(app.send(request).await.status, 200);
         })
         .await;
+}
+
+#[test]
+fn in_production_metrics_are_guarded_unless_said_otherwise() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let config = Environment::Production.load_from_folder(&folder).unwrap();
+    let settings = config.settings.unwrap();
+    assert_eq!(settings["http"]["metrics_access"], "guarded");
+    assert_eq!(settings["http"]["internal_api_key"], "");
 }
 
 fn debug_path(id: &str) -> String {

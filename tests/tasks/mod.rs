@@ -90,6 +90,7 @@ async fn production_names_everything_that_is_missing_at_once() {
         .env_clear()
         .env("LOCO_ENV", "production")
         .env("JWT_SECRET", "change-me-in-production")
+        .env("INTERNAL_API_KEY", "internal-key")
         .env(
             "LOCO_CONFIG_FOLDER",
             concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
