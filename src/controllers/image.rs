@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     dtos::generation::ImageBody,
     generation::{
-        admission::{Once, Origin, WantedImage},
+        admission::{Origin, WantedImage},
         pipeline::Pipeline,
         registry::{ImageRoute, ROUTES},
     },
@@ -19,6 +19,7 @@ use crate::{
         Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, idempotency::once,
         request_ids::RequestIds,
     },
+    jobs::once::Once,
     models::idempotency_keys::KeyedRequest,
     views::jobs::JobCreatedView,
 };

@@ -12,9 +12,13 @@ use super::{
     request::{ImageInput, public_options},
 };
 use crate::{
-    jobs::{JobError, admission, route},
+    jobs::{
+        JobError, admission,
+        once::{Once, once},
+        route,
+    },
     models::{
-        idempotency_keys::{self, KeyedRequest, Marker, Record},
+        idempotency_keys::Record,
         jobs::{JobType, NewJob},
         object_deletions,
         users::Profile,
@@ -51,27 +55,6 @@ pub struct Origin {
     pub once: Option<Once>,
 }
 
-/// A request with an idempotency key, and the answer that is stored with its job.
-#[derive(Debug, Clone)]
-pub struct Once {
-    pub request: KeyedRequest,
-    /// HTTP status of the answer.
-    pub status: i16,
-    /// Its body for the job of this id.
-    pub body: fn(Uuid) -> String,
-}
-
-impl Once {
-    fn record(&self, marker: Option<Uuid>, job_id: Uuid) -> Record {
-        Record {
-            request: self.request.clone(),
-            marker,
-            status: self.status,
-            response: (self.body)(job_id),
-        }
-    }
-}
-
 impl Pipeline {
     /// Admits an image job and gives its id.
     ///
@@ -82,7 +65,7 @@ impl Pipeline {
         user: &Profile,
         route_of: &ImageRoute,
         wanted: WantedImage,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let model = route_of.resolve_model(wanted.model.as_deref())?;
         let provider = self.registry.provider(route_of.provider)?;
@@ -122,42 +105,17 @@ impl Pipeline {
             .into());
         }
         let job_id = Uuid::now_v7();
-        let once = origin.once.clone();
-        // Without pictures there is nothing to do outside the database: the record alone decides.
-        let marker = match &once {
-            Some(once) if !sources.is_empty() => {
-                let marker = idempotency_keys::Entity::mark(&self.db, &once.request)
-                    .await
-                    .map_err(JobError::from)?;
-                Some(marker.ok_or(JobError::KeyTaken)?)
-            }
-            _ => None,
-        };
-        let record = once.map(|once| once.record(marker.as_ref().map(Marker::id), job_id));
-        let outcome = self
-            .admit_with_references(
-                user,
-                route_of,
-                job_id,
-                input,
-                sources,
-                cost,
-                checked.warnings,
-                origin,
-                record.as_ref(),
+        let keyed = origin.once.take();
+        let works_outside = !sources.is_empty();
+        once(&self.db, keyed, job_id, works_outside, async |record| {
+            let warnings = checked.warnings;
+            self.admit_with_references(
+                user, route_of, job_id, input, sources, cost, warnings, origin, record,
             )
-            .await;
-        match (marker, &outcome) {
-            (Some(marker), Ok(())) => marker.keep(),
-            // The refusal is told either way; a key that cannot be given back now is free after its lease.
-            (Some(marker), Err(_)) => {
-                if let Err(error) = marker.release().await {
-                    tracing::warn!(%error, "an idempotency key could not be given back yet");
-                }
-            }
-            (None, _) => {}
-        }
-        outcome.map(|()| job_id)
+            .await
+        })
+        .await?;
+        Ok(job_id)
     }
 
     /// Stores the references and admits the job; what was stored for a job that is refused goes.

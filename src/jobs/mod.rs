@@ -5,6 +5,7 @@ pub mod duties;
 pub mod figures;
 pub mod leases;
 pub mod nudge;
+pub mod once;
 pub mod settle;
 
 use sea_orm::DbErr;

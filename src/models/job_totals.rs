@@ -107,7 +107,8 @@ impl Entity {
     ///
     /// The mark stops before the oldest transaction that is open: a job that finishes in it bears a
     /// time after its start but is not visible yet. It is asked for in a statement of its own, so that
-    /// the snapshot of the second sees everything that was committed by then.
+    /// the snapshot of the second sees everything that was committed by then. An ordinary role sees the
+    /// times of its own sessions only; nobody else settles jobs.
     ///
     /// # Errors
     /// When the database fails.

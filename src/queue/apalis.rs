@@ -15,6 +15,7 @@ use std::{
 
 use apalis_postgres::PostgresStorage;
 use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
 use loco_rs::{
     Error, Result,
     bgworker::{Job, JobHandler, JobStatus, QueueProvider},
@@ -160,11 +161,12 @@ impl Carrier for ApalisQueue {
         let db = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone());
         let done = db
             .execute_raw(statement(
+                // By id, which begins with the time of sending, the index finds the old ones.
                 "delete from apalis.jobs where id in (
                     select id from apalis.jobs
-                    where (status in ('Done', 'Killed') or (status = 'Failed' and attempts >= max_attempts))
-                      and done_at < now() - make_interval(days => $1) limit $2)",
-                [days.into(), batch.into()],
+                    where id < $3 and (status in ('Done', 'Killed') or (status = 'Failed' and attempts >= max_attempts))
+                      and done_at < now() - make_interval(days => $1) order by id limit $2)",
+                [days.into(), batch.into(), first_id_since(days).into()],
             ))
             .await?;
         db.execute_raw(statement(
@@ -175,6 +177,15 @@ impl Carrier for ApalisQueue {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+/// What sorts before the id of every delivery sent in the last `days`.
+fn first_id_since(days: i32) -> String {
+    let since_ms = TimeDelta::try_days(i64::from(days))
+        .and_then(|age| Utc::now().checked_sub_signed(age))
+        .and_then(|since| u64::try_from(since.timestamp_millis()).ok())
+        .unwrap_or_default();
+    Ulid::from_parts(since_ms, 0).to_string()
 }
 
 #[async_trait]

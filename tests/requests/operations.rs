@@ -26,11 +26,13 @@ async fn finished(
     (columns, values): (&str, &str),
     seconds_ago: u32,
 ) {
+    let end = format!("(now() - interval '{seconds_ago} seconds')");
+    let values = values.replace("END", &end);
     app.execute(&format!(
         "insert into jobs (id, user_id, type, queue, provider, model, input, cost, deadline_at, next_run_at,
                            completed_at, {columns})
          select gen_random_uuid(), '{}', 'IMAGE_GENERATION', 'image-generation-queue', 'flux', 'm', '{{}}', 0, now(),
-                null, clock_timestamp() - interval '{seconds_ago} seconds', {values}
+                null, {end}, {values}
          from generate_series(1, {n})",
         user.id
     ))
@@ -39,11 +41,11 @@ async fn finished(
 
 const COMPLETED: (&str, &str) = (
     "status, progress, result_key, started_at",
-    "'COMPLETED', 100, 'k', now() - interval '64 seconds'",
+    "'COMPLETED', 100, 'k', END - interval '4 seconds'",
 );
 const FAILED: (&str, &str) = (
     "status, error, error_code, started_at",
-    "'FAILED', 'e', 'PROVIDER_FAULT', now() - interval '62 seconds'",
+    "'FAILED', 'e', 'PROVIDER_FAULT', END - interval '2 seconds'",
 );
 
 async fn admin(app: &TestApp) -> TestUser {
