@@ -262,7 +262,7 @@ impl Pipeline {
         output: Output,
         n: usize,
     ) -> Result<NewFile, StepError> {
-        let bytes = measured(&job.provider, "fetch", self.fetch(provider, output)).await?;
+        let bytes = self.fetch(job, provider, output).await?;
         let kind = ImageKind::of(&bytes).ok_or_else(|| {
             ProviderError::new(FaultClass::BadUpstream, "the result is no picture")
                 .forgetting_task()
@@ -297,12 +297,20 @@ impl Pipeline {
         })
     }
 
-    async fn fetch(&self, provider: &dyn Provider, output: Output) -> Result<Bytes, ProviderError> {
+    async fn fetch(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        output: Output,
+    ) -> Result<Bytes, ProviderError> {
         match output {
             Output::Bytes(bytes) => Ok(bytes),
             Output::Url(url) => {
                 let policy = provider.result_policy(self.settings.generation.max_result_bytes);
-                Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                measured(&job.provider, "fetch", async {
+                    Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                })
+                .await
             }
         }
     }

@@ -103,7 +103,8 @@ impl Entity {
             .await
     }
 
-    /// Adds what finished since the mark to the totals and moves the mark; gives how many jobs.
+    /// Adds what finished since the mark to the totals, about `batch` jobs at most, and moves the mark;
+    /// gives how many jobs.
     ///
     /// The mark stops before the oldest transaction that is open: a job that finishes in it bears a
     /// time after its start but is not visible yet. It is asked for in a statement of its own, so that
@@ -112,7 +113,7 @@ impl Entity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn roll_up(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    pub async fn roll_up(db: &impl ConnectionTrait, batch: i64) -> Result<i64, DbErr> {
         let horizon = Horizon::find_by_statement(statement(
             "select (least(now(), min(xact_start)) - interval '1 second')::text as until
              from pg_stat_activity
@@ -126,9 +127,12 @@ impl Entity {
         let finished = FINISHED
             .replace("{recent}", "'infinity'")
             .replace("{since}", "(select counted_until from mark)")
-            .replace("{until}", "$1::timestamptz");
+            .replace("{until}", "(select until from bound)");
         let sql = format!(
             "with mark as (select counted_until from job_totals_mark for update),
+             bound as (select least($1::timestamptz, (
+                select completed_at from jobs where completed_at > (select counted_until from mark)
+                order by completed_at offset $2 limit 1)) as until),
              finished as ({finished}),
              added as (
                 insert into job_totals as t (type, provider, status, error_code, bucket, jobs, seconds, credits)
@@ -137,11 +141,11 @@ impl Entity {
                     jobs = t.jobs + excluded.jobs, seconds = t.seconds + excluded.seconds,
                     credits = t.credits + excluded.credits
              ), moved as (
-                update job_totals_mark set counted_until = greatest(counted_until, $1::timestamptz)
+                update job_totals_mark set counted_until = greatest(counted_until, (select until from bound))
              )
              select coalesce(sum(jobs), 0)::bigint as jobs from finished"
         );
-        let row = Rolled::find_by_statement(statement(&sql, [horizon.into()]))
+        let row = Rolled::find_by_statement(statement(&sql, [horizon.into(), batch.into()]))
             .one(db)
             .await?;
         Ok(row.map_or(0, |row| row.jobs))

@@ -14,7 +14,7 @@ impl Task for JobsNudge {
     fn task(&self) -> TaskInfo {
         TaskInfo {
             name: "jobs_nudge".to_owned(),
-            detail: "Make a waiting job due now: job:<id>".to_owned(),
+            detail: "Retry a waiting job now (what is final stays final): job:<id>".to_owned(),
         }
     }
 

@@ -453,7 +453,7 @@ async fn every_job_is_counted_once_whatever_is_rolled_up_meanwhile() {
             let user = app.user().await;
             finished(app, &user, 10, COMPLETED, 60).await;
             assert_eq!(counted(app).await, 10);
-            let roll_up = async || job_totals::Entity::roll_up(&app.ctx.db).await.unwrap();
+            let roll_up = async || job_totals::Entity::roll_up(&app.ctx.db, 100).await.unwrap();
             // A job that finishes in a transaction which is still open bears a time of the past.
             let pool = crate::support::cluster::pool(&app.database.uri).await;
             let mut open = pool.begin().await.unwrap();
@@ -483,6 +483,20 @@ async fn every_job_is_counted_once_whatever_is_rolled_up_meanwhile() {
             let () = a;
             drop::<Vec<i64>>(b);
             assert_eq!(counted(app).await, 511);
+            // A batch ends between two times, never between two jobs of one time.
+            for _ in 0..30 {
+                finished(app, &user, 10, COMPLETED, 0).await;
+            }
+            assert_eq!(counted(app).await, 811);
+            let rolled = async || job_totals::Entity::roll_up(&app.ctx.db, 25).await.unwrap();
+            app.until("all to be in the totals", || async {
+                let jobs = rolled().await;
+                assert!(jobs <= 530, "{jobs}");
+                assert_eq!(counted(app).await, 811);
+                let sum = "select coalesce(sum(jobs), 0)::bigint from job_totals";
+                (app.count(sum).await == 811).then_some(())
+            })
+            .await;
         })
         .await;
 }
@@ -493,7 +507,9 @@ async fn look_at_many(app: &TestApp, many: i64) -> String {
     let user = app.user().await;
     finished(app, &user, many, COMPLETED, 86_400).await;
     assert_eq!(
-        job_totals::Entity::roll_up(&app.ctx.db).await.unwrap(),
+        job_totals::Entity::roll_up(&app.ctx.db, many)
+            .await
+            .unwrap(),
         many
     );
     app.execute("analyze jobs").await;
