@@ -89,6 +89,7 @@ impl Hooks for App {
     fn routes(_ctx: &AppContext) -> AppRoutes {
         AppRoutes::with_default_routes() // controller routes below
             .add_route(controllers::health::routes())
+            .add_route(controllers::operations::routes())
             .add_route(controllers::auth::routes())
             .add_route(controllers::gotrue::routes())
             .add_route(controllers::users::routes())
@@ -121,6 +122,9 @@ impl Hooks for App {
         tasks.register(tasks::db_shell::DbShell);
         tasks.register(tasks::db_stop::DbStop);
         tasks.register(tasks::db_reset_cluster::DbResetCluster);
+        tasks.register(tasks::jobs_stuck::JobsStuck);
+        tasks.register(tasks::jobs_nudge::JobsNudge);
+        tasks.register(tasks::jobs_purge::JobsPurge);
         // tasks-inject (do not remove)
     }
 

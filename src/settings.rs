@@ -66,6 +66,23 @@ pub struct Http {
     pub shutdown_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
+    pub metrics_access: MetricsAccess,
+    /// Hours the answer of a request with an idempotency key is replayed.
+    pub idempotency_hours: u32,
+    /// Milliseconds a key is held for a request that works outside the database first.
+    pub idempotency_lease_ms: u64,
+}
+
+/// Who reads the metrics without being an admin or knowing the internal key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// Anybody.
+    Open,
+    /// Programs on this machine that come without a proxy.
+    Loopback,
+    /// Nobody.
+    Guarded,
 }
 
 /// Identity and tokens.
@@ -157,6 +174,10 @@ pub struct Jobs {
     pub cleanup_interval_ms: u64,
     pub audit_interval_ms: u64,
     pub shutdown_ms: u64,
+    /// Days the event log is kept for late readers.
+    pub event_retention_days: u32,
+    /// Milliseconds one look at the figures serves everybody who asks for them.
+    pub figures_cache_ms: u64,
 }
 
 impl Jobs {

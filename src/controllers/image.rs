@@ -1,11 +1,12 @@
 //! `POST /api/image/<provider>` and the retired `POST /api/unified-generate`.
 
 use axum::{
-    Json,
     extract::{OriginalUri, State},
     http::StatusCode,
 };
 use loco_rs::prelude::*;
+use sea_orm::prelude::Uuid;
+use serde_json::{Map, Value};
 
 use crate::{
     dtos::generation::ImageBody,
@@ -14,7 +15,12 @@ use crate::{
         pipeline::Pipeline,
         registry::{ImageRoute, ROUTES},
     },
-    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, request_ids::RequestIds},
+    http::{
+        Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, idempotency::once,
+        request_ids::RequestIds,
+    },
+    jobs::once::Once,
+    models::idempotency_keys::KeyedRequest,
     views::jobs::JobCreatedView,
 };
 
@@ -23,28 +29,46 @@ async fn generate(
     State(ctx): State<AppContext>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
+    body: KeyedBody,
+) -> ApiResult<Answer> {
     let name = uri
         .path()
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let route = ImageRoute::find(name)?;
-    admit(&ctx, &caller, route, ImageBody::parse(body)?).await
+    create(&ctx, &caller, body, |fields| {
+        Ok((ImageRoute::find(name)?, ImageBody::parse(fields)?))
+    })
+    .await
 }
 
-/// Admits a wanted picture on a route.
+/// Admits the picture that `read` finds in the fields, once for an idempotency key; gives the answer,
+/// made now or stored by the same request before.
 ///
 /// # Errors
-/// See [`crate::generation::RequestError`].
-pub async fn admit(
+/// See [`crate::generation::RequestError`] and [`once`].
+pub async fn create(
+    ctx: &AppContext,
+    caller: &Caller,
+    body: KeyedBody,
+    read: impl FnOnce(Map<String, Value>) -> ApiResult<(&'static ImageRoute, ImageBody)>,
+) -> ApiResult<Answer> {
+    let (fields, request) = body.of(caller.profile.id);
+    once(&ctx.db, request.as_ref(), async {
+        let (route, image) = read(fields)?;
+        admit(ctx, caller, route, image, request.clone()).await
+    })
+    .await
+}
+
+async fn admit(
     ctx: &AppContext,
     caller: &Caller,
     route: &ImageRoute,
     body: ImageBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
+    request: Option<KeyedRequest>,
+) -> ApiResult<Answer> {
     let wanted = WantedImage {
         prompt: body.prompt,
         model: body.model,
@@ -57,16 +81,29 @@ pub async fn admit(
         style_id: body.style_id,
     };
     let job_id = Pipeline::of(ctx)?
-        .admit_image(&caller.profile, route, wanted, origin())
+        .admit_image(&caller.profile, route, wanted, origin(request))
         .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    Ok(Answer::created(created_body(job_id)))
 }
 
-fn origin() -> Origin {
-    RequestIds::current().map_or_else(Origin::default, |ids| Origin {
-        request_id: Some(ids.request_id),
-        correlation_id: Some(ids.correlation_id),
-    })
+/// The one body of every creating route of jobs.
+fn created_body(job_id: Uuid) -> String {
+    JobCreatedView { job_id }.to_json()
+}
+
+fn origin(request: Option<KeyedRequest>) -> Origin {
+    let (request_id, correlation_id) = RequestIds::current()
+        .map(|ids| (ids.request_id, ids.correlation_id))
+        .unzip();
+    Origin {
+        request_id,
+        correlation_id,
+        once: request.map(|request| Once {
+            request,
+            status: 201,
+            body: created_body,
+        }),
+    }
 }
 
 /// Says where to go instead (generation contract 4).

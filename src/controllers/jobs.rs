@@ -11,11 +11,11 @@ use sea_orm::prelude::Uuid;
 use crate::{
     dtos::generation::ImageJobBody,
     generation::{pipeline::Pipeline, registry::ImageRoute},
-    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, query::QueryParams},
+    http::{Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, query::QueryParams},
     jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
-    views::jobs::{JobCreatedView, JobDetailView, JobPageView},
+    views::jobs::{JobDetailView, JobPageView},
 };
 
 const DEFAULT_PAGE: u64 = 20;
@@ -25,11 +25,13 @@ const MAX_PAGE: u64 = 100;
 async fn create_image(
     State(ctx): State<AppContext>,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = ImageJobBody::parse(body)?;
-    let route = ImageRoute::find(&dto.provider)?;
-    super::image::admit(&ctx, &caller, route, dto.image).await
+    body: KeyedBody,
+) -> ApiResult<Answer> {
+    super::image::create(&ctx, &caller, body, |fields| {
+        let dto = ImageJobBody::parse(fields)?;
+        Ok((ImageRoute::find(&dto.provider)?, dto.image))
+    })
+    .await
 }
 
 /// One job of the caller. Somebody else's looks like one that is not there.

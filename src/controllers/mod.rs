@@ -7,5 +7,6 @@ pub mod health;
 pub mod image;
 pub mod jobs;
 pub mod process;
+pub mod operations;
 pub mod r2files;
 pub mod users;

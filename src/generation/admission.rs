@@ -12,9 +12,15 @@ use super::{
     request::{ImageInput, public_options},
 };
 use crate::{
-    jobs::{JobError, admission, route},
+    jobs::{
+        JobError, admission,
+        once::{Once, once},
+        route,
+    },
     models::{
+        idempotency_keys::Record,
         jobs::{JobType, NewJob},
+        object_deletions,
         users::Profile,
     },
     payments::ledger::LedgerError,
@@ -40,11 +46,13 @@ pub struct WantedImage {
     pub style_id: Option<String>,
 }
 
-/// Ids of the request that a job came from.
+/// The request that a job came from.
 #[derive(Debug, Default)]
 pub struct Origin {
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
+    /// Set when the request must not happen twice.
+    pub once: Option<Once>,
 }
 
 impl Pipeline {
@@ -57,7 +65,7 @@ impl Pipeline {
         user: &Profile,
         route_of: &ImageRoute,
         wanted: WantedImage,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let model = route_of.resolve_model(wanted.model.as_deref())?;
         let provider = self.registry.provider(route_of.provider)?;
@@ -71,7 +79,7 @@ impl Pipeline {
                 MAX_OPTIONS_BYTES / 1024
             )));
         }
-        let mut input = ImageInput {
+        let input = ImageInput {
             prompt: wanted.prompt,
             model: model.to_owned(),
             options,
@@ -97,31 +105,59 @@ impl Pipeline {
             })
             .into());
         }
-        let images = references::load(sources, &self.fetcher, &self.settings).await?;
         let job_id = Uuid::now_v7();
+        let keyed = origin.once.take();
+        let works_outside = !sources.is_empty();
+        once(&self.db, keyed, job_id, works_outside, async |record| {
+            let warnings = checked.warnings;
+            self.admit_with_references(
+                user, route_of, job_id, input, sources, cost, warnings, origin, record,
+            )
+            .await
+        })
+        .await?;
+        Ok(job_id)
+    }
+
+    /// Stores the references and admits the job; what was stored for a job that is refused goes.
+    #[allow(clippy::too_many_arguments)]
+    async fn admit_with_references(
+        &self,
+        user: &Profile,
+        route_of: &ImageRoute,
+        job_id: Uuid,
+        mut input: ImageInput,
+        sources: Vec<(String, String)>,
+        cost: i64,
+        warnings: Vec<String>,
+        origin: Origin,
+        record: Option<&Record>,
+    ) -> Result<(), RequestError> {
+        let images = references::load(sources, &self.fetcher, &self.settings).await?;
         if !images.is_empty() {
             input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
-            input.references = references::store(
-                images,
-                user.id,
-                job_id,
-                &self.db,
-                &self.storage,
-                &self.settings,
-            )
-            .await?;
         }
-        let job = self.new_job(
-            user,
-            route_of,
-            job_id,
-            &input,
-            cost,
-            checked.warnings,
-            origin,
-        )?;
-        admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
-        Ok(job_id)
+        let prefix = input.inputs_prefix.clone();
+        let admitted = async {
+            if !images.is_empty() {
+                let (db, storage) = (&self.db, &self.storage);
+                input.references =
+                    references::store(images, user.id, job_id, db, storage, &self.settings).await?;
+            }
+            let job = self.new_job(user, route_of, job_id, &input, cost, warnings, origin)?;
+            let carrier = self.carrier.as_ref();
+            admission::admit(&self.db, carrier, &self.settings, job, record).await?;
+            Ok(())
+        }
+        .await;
+        if let (Err(_), Some(prefix)) = (&admitted, &prefix) {
+            // The note made at the upload is for crashes and waits long. Should the job be there after
+            // all, its inputs are kept as long as it is not final.
+            object_deletions::Entity::schedule(&self.db, prefix, true, 0)
+                .await
+                .ok();
+        }
+        admitted
     }
 
     #[allow(clippy::too_many_arguments)]

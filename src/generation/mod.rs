@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod error;
 pub mod gates;
+mod measure;
 pub mod options;
 pub mod pipeline;
 pub mod provider;

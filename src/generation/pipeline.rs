@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     error::{FaultClass, ProviderError},
     gates::Gates,
+    measure::measured,
     provider::{Output, Provider, Reference, Status, Submission, Task, Work},
     registry::Registry,
     request::{ImageInput, public_options},
@@ -196,7 +197,7 @@ impl Pipeline {
             input,
             references: &references,
         };
-        let submitted = provider.submit(&work).await;
+        let submitted = measured(&job.provider, "submit", provider.submit(&work)).await;
         self.gates.observe(job, &submitted).await;
         let task = match submitted? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
@@ -222,7 +223,7 @@ impl Pipeline {
         provider: &dyn Provider,
         task: &Task,
     ) -> Result<Status, ProviderError> {
-        let status = provider.poll(task).await;
+        let status = measured(&job.provider, "poll", provider.poll(task)).await;
         self.gates.observe(job, &status).await;
         status
     }
@@ -309,7 +310,7 @@ impl Pipeline {
         output: Output,
         n: usize,
     ) -> Result<NewFile, StepError> {
-        let bytes = self.fetch(provider, output).await?;
+        let bytes = self.fetch(job, provider, output).await?;
         let kind = ImageKind::of(&bytes).ok_or_else(|| {
             ProviderError::new(FaultClass::BadUpstream, "the result is no picture")
                 .forgetting_task()
@@ -344,12 +345,20 @@ impl Pipeline {
         })
     }
 
-    async fn fetch(&self, provider: &dyn Provider, output: Output) -> Result<Bytes, ProviderError> {
+    async fn fetch(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        output: Output,
+    ) -> Result<Bytes, ProviderError> {
         match output {
             Output::Bytes(bytes) => Ok(bytes),
             Output::Url(url) => {
                 let policy = provider.result_policy(self.settings.generation.max_result_bytes);
-                Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                measured(&job.provider, "fetch", async {
+                    Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                })
+                .await
             }
         }
     }

@@ -132,6 +132,7 @@ impl From<JobError> for ApiError {
                     enum_text(&status).to_lowercase()
                 ),
             ),
+            JobError::KeyTaken => Self::key_in_use(),
             JobError::Stale => Self::new(
                 StatusCode::CONFLICT,
                 ErrorCode::Conflict,

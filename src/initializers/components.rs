@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::{
     auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
     generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
-    jobs::leases::Leases,
+    jobs::{figures::FiguresDesk, leases::Leases},
     net::GuardedFetcher,
     queue::{
         Carrier,
@@ -77,6 +77,11 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(Arc::new(keys));
     shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
     shared.insert(Arc::new(Leases::new(ctx.db.clone(), &settings.jobs)));
+    shared.insert(Arc::new(FiguresDesk::new(
+        ctx.db.clone(),
+        Arc::clone(&carrier),
+        &settings.jobs,
+    )));
     shared.insert(Arc::new(pipeline));
     shared.insert(registry);
     shared.insert(storage);

@@ -1,5 +1,5 @@
 //! Admission: credit hold, job row with its event, and delivery, in one transaction of three
-//! statements. What is refused leaves nothing behind.
+//! statements, or four with an idempotency key. What is refused leaves nothing behind.
 
 use sea_orm::DatabaseConnection;
 
@@ -7,6 +7,7 @@ use super::{JobError, route};
 use crate::{
     models::{
         begin,
+        idempotency_keys::{self, Record},
         jobs::{Entity, NewJob},
     },
     payments::ledger::{self, Hold},
@@ -14,19 +15,29 @@ use crate::{
     settings::Settings,
 };
 
-/// Admits a job.
+/// Admits a job. With `record`, the answer of its request is stored under its idempotency key in the
+/// same transaction.
 ///
 /// # Errors
-/// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient) first, then
-/// [`JobError::QueueFull`]; nothing is written in either case. [`JobError::Undecided`] when the database
+/// [`JobError::KeyTaken`] first, then
+/// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient), then [`JobError::QueueFull`];
+/// nothing is written in these cases. [`JobError::Undecided`] when the database
 /// went away in the very moment of the commit.
 pub async fn admit(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
     settings: &Settings,
     job: NewJob,
+    record: Option<&Record>,
 ) -> Result<(), JobError> {
     let txn = begin(db).await?;
+    // The key goes first: a repeat must not wait for the accounts that the first request has locked.
+    if let Some(record) = record
+        && !idempotency_keys::Entity::record(&txn, record).await?
+    {
+        txn.rollback().await?;
+        return Err(JobError::KeyTaken);
+    }
     if job.cost > 0 {
         ledger::hold(
             &txn,

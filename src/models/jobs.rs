@@ -21,6 +21,7 @@ mod cancel;
 mod claim;
 mod due;
 mod finders;
+mod operations;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 use serde_json::Value as Json;
@@ -34,6 +35,7 @@ pub use cancel::Cancelling;
 pub use claim::{Claim, ClaimLimits, Claimed, Kept};
 pub use due::Named;
 pub use finders::{JobPage, JobView};
+pub use operations::{Inspection, Nudge, Suspect, Suspicion};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
 /// `PROCESSING → PENDING` a retry after a failure.

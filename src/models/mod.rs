@@ -5,7 +5,9 @@ pub mod _entities;
 
 pub mod auth_sessions;
 pub mod delivery_outbox;
+pub mod idempotency_keys;
 pub mod job_events;
+pub mod job_totals;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;

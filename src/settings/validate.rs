@@ -109,6 +109,18 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             "settings.http.request_timeout_ms",
             settings.http.request_timeout_ms,
         ),
+        (
+            "settings.http.idempotency_hours",
+            u64::from(settings.http.idempotency_hours),
+        ),
+        (
+            "settings.http.idempotency_lease_ms",
+            settings.http.idempotency_lease_ms,
+        ),
+        (
+            "settings.jobs.event_retention_days",
+            u64::from(settings.jobs.event_retention_days),
+        ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
         (
             "settings.providers.flux.poll_interval_ms",

@@ -8,10 +8,17 @@ use super::timestamp;
 use crate::models::jobs::{JobPage, JobView as Job};
 
 /// An admitted job.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct JobCreatedView {
     pub job_id: Uuid,
+}
+
+impl JobCreatedView {
+    /// The body as it is sent and, with an idempotency key, stored.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json!({ "jobId": self.job_id }).to_string()
+    }
 }
 
 /// `GET /api/jobs/:jobId`.

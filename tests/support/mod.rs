@@ -6,6 +6,7 @@ pub mod bfl;
 pub mod cloud_tasks;
 pub mod cluster;
 pub mod google;
+pub mod operators;
 pub mod pictures;
 pub mod processes;
 pub mod s3;

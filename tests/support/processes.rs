@@ -114,6 +114,21 @@ impl Installation<'_> {
         Process(command.spawn().unwrap())
     }
 
+    /// Starts an API process on a free port; gives its address too. It may not listen yet.
+    pub fn api(&self) -> (Process, String) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        drop(listener);
+        let child = self
+            .command(&["start", "--no-banner", "--binding", "127.0.0.1"])
+            .args(["--port", &port])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (Process(child), format!("http://127.0.0.1:{port}"))
+    }
+
     /// Runs a command of the binary to its end.
     pub async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);

@@ -4,3 +4,4 @@ mod cloud_tasks;
 mod flux;
 mod image_generation;
 mod limits;
+mod retention;

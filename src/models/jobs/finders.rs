@@ -60,6 +60,17 @@ impl Entity {
             .await
     }
 
+    /// A job, whoever owns it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_view(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<JobView>, DbErr> {
+        let sql = format!("select {COLUMNS} from jobs where id = $1");
+        JobView::find_by_statement(statement(&sql, [id.into()]))
+            .one(db)
+            .await
+    }
+
     /// The user's jobs after the job `cursor`, newest first. A cursor that is not one of the user's
     /// jobs gives an empty page.
     ///
