@@ -1,12 +1,14 @@
 //! `POST /api/image/<provider>` and the retired `POST /api/unified-generate`.
 
 use axum::{
-    Json,
     extract::{OriginalUri, State},
     http::StatusCode,
+    response::Response,
 };
 use loco_rs::prelude::*;
+use sea_orm::prelude::Uuid;
 
+use super::waiting;
 use crate::{
     dtos::generation::ImageBody,
     generation::{
@@ -14,8 +16,9 @@ use crate::{
         pipeline::Pipeline,
         registry::{ImageRoute, ROUTES},
     },
-    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, request_ids::RequestIds},
-    views::jobs::JobCreatedView,
+    http::{
+        ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, Prefer, request_ids::RequestIds,
+    },
 };
 
 /// Admits a generation; the provider is the last segment of the path.
@@ -23,8 +26,9 @@ async fn generate(
     State(ctx): State<AppContext>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
+    prefer: Prefer,
     LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
+) -> ApiResult<Response> {
     let name = uri
         .path()
         .trim_end_matches('/')
@@ -32,10 +36,11 @@ async fn generate(
         .next()
         .unwrap_or_default();
     let route = ImageRoute::find(name)?;
-    admit(&ctx, &caller, route, ImageBody::parse(body)?).await
+    let job_id = admit(&ctx, &caller, route, ImageBody::parse(body)?).await?;
+    waiting::created(&ctx, &caller, prefer, job_id).await
 }
 
-/// Admits a wanted picture on a route.
+/// Admits a wanted picture on a route and gives the job's id.
 ///
 /// # Errors
 /// See [`crate::generation::RequestError`].
@@ -44,7 +49,7 @@ pub async fn admit(
     caller: &Caller,
     route: &ImageRoute,
     body: ImageBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
+) -> ApiResult<Uuid> {
     let wanted = WantedImage {
         prompt: body.prompt,
         model: body.model,
@@ -56,10 +61,9 @@ pub async fn admit(
         product_id: body.product_id,
         style_id: body.style_id,
     };
-    let job_id = Pipeline::of(ctx)?
+    Ok(Pipeline::of(ctx)?
         .admit_image(&caller.profile, route, wanted, origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+        .await?)
 }
 
 fn origin() -> Origin {

@@ -1,6 +1,7 @@
 //! HTTP in: one file per route family, thin.
 
 pub mod auth;
+pub mod events;
 pub mod files;
 pub mod gotrue;
 pub mod health;
@@ -8,3 +9,4 @@ pub mod image;
 pub mod jobs;
 pub mod r2files;
 pub mod users;
+pub mod waiting;

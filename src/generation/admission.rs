@@ -119,7 +119,8 @@ impl Pipeline {
             checked.warnings,
             origin,
         )?;
-        admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
+        let carrier = self.carrier.as_ref();
+        admission::admit(&self.db, carrier, &self.announcer, &self.settings, job).await?;
         Ok(job_id)
     }
 

@@ -27,6 +27,7 @@ use crate::{
     },
     net::GuardedFetcher,
     queue::Carrier,
+    realtime::Announcer,
     settings::Settings,
     storage::{Folder, ImageKind, ObjectKey, Storage},
 };
@@ -43,6 +44,7 @@ const FIRST_LOOKS: [Duration; 3] = [
 pub struct Pipeline {
     pub db: DatabaseConnection,
     pub carrier: Arc<dyn Carrier>,
+    pub announcer: Announcer,
     pub settings: Arc<Settings>,
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
@@ -79,6 +81,7 @@ impl Pipeline {
         Settler {
             db: &self.db,
             carrier: self.carrier.as_ref(),
+            announcer: &self.announcer,
             jobs: &self.settings.jobs,
         }
     }

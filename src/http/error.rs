@@ -42,12 +42,13 @@ pub enum ErrorCode {
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
+    ServiceBusy,
     Internal,
 }
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -74,6 +75,7 @@ impl ErrorCode {
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
+        Self::ServiceBusy,
         Self::Internal,
     ];
 
@@ -107,6 +109,7 @@ impl ErrorCode {
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
+            Self::ServiceBusy => "SERVICE_BUSY",
             Self::Internal => "INTERNAL",
         }
     }
@@ -138,6 +141,7 @@ impl ErrorCode {
             | Self::ProviderUnavailable
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
+            | Self::ServiceBusy
             | Self::Internal => "unexpected_failure",
         }
     }

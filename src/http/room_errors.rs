@@ -6,7 +6,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use super::error::{ApiError, ErrorCode};
 use crate::{
     auth::AuthError, generation::RequestError, jobs::JobError, payments::ledger::LedgerError,
-    storage::StorageError,
+    realtime::RealtimeError, storage::StorageError,
 };
 
 impl From<DbErr> for ApiError {
@@ -184,6 +184,26 @@ impl From<RequestError> for ApiError {
                 Self::internal()
             }
             RequestError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<RealtimeError> for ApiError {
+    fn from(error: RealtimeError) -> Self {
+        match error {
+            RealtimeError::TooMany { kind, limit } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorCode::TooManyRequests,
+                format!("You have {limit} {kind} open already. Please close one first."),
+            )
+            .retry_after(5),
+            RealtimeError::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ServiceBusy,
+                "Too many live connections are open right now. Please try again.",
+            )
+            .retry_after(5),
+            RealtimeError::Database(error) => error.into(),
         }
     }
 }

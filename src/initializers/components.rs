@@ -13,6 +13,7 @@ use crate::{
     jobs::leases::Leases,
     net::GuardedFetcher,
     queue::{Carrier, apalis::ApalisQueue},
+    realtime::{Announcer, Hub},
     settings::Settings,
     storage::Storage,
 };
@@ -52,8 +53,16 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     let carrier: Arc<dyn Carrier> = Arc::new(queue.clone());
     let storage = Arc::new(storage);
     let registry = Arc::new(Registry::new(&settings).map_err(Error::wrap)?);
+    let announcer = Announcer::new(ctx.db.clone(), &settings.realtime);
+    let address = {
+        let storage = Arc::clone(&storage);
+        Box::new(move |key: &str| storage.public_url(key))
+    };
+    let hub = Arc::new(Hub::new(ctx.db.clone(), &settings.realtime, address));
+    let leases = Leases::new(ctx.db.clone(), &settings.jobs, announcer.clone());
     let pipeline = Pipeline {
         db: ctx.db.clone(),
+        announcer: announcer.clone(),
         carrier: Arc::clone(&carrier),
         settings: Arc::clone(&settings),
         storage: Arc::clone(&storage),
@@ -64,7 +73,9 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));
     shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
-    shared.insert(Arc::new(Leases::new(ctx.db.clone(), &settings.jobs)));
+    shared.insert(Arc::new(leases));
+    shared.insert(announcer);
+    shared.insert(hub);
     shared.insert(Arc::new(pipeline));
     shared.insert(registry);
     shared.insert(storage);

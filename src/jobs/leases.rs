@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     models::jobs::{ClaimLimits, Claimed, Entity, Fence},
+    realtime::Announcer,
     settings,
 };
 
 /// Claims jobs for this process and keeps their leases alive, also while the process drains.
 pub struct Leases {
     db: DatabaseConnection,
+    announcer: Announcer,
     owner: Uuid,
     heartbeat: Duration,
     limits: ClaimLimits,
@@ -59,10 +61,11 @@ impl Drop for Lease {
 impl Leases {
     /// The leases of a new process.
     #[must_use]
-    pub fn new(db: DatabaseConnection, jobs: &settings::Jobs) -> Self {
+    pub fn new(db: DatabaseConnection, jobs: &settings::Jobs, announcer: Announcer) -> Self {
         let to_i64 = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
             db,
+            announcer,
             owner: Uuid::new_v4(),
             heartbeat: Duration::from_millis(jobs.heartbeat_ms),
             limits: ClaimLimits {
@@ -92,6 +95,9 @@ impl Leases {
     pub async fn claim(self: &Arc<Self>, queue: &str) -> Result<Option<Lease>, DbErr> {
         let claimed = Entity::claim(&self.db, queue, self.owner, self.limits).await?;
         Ok(claimed.map(|job| {
+            if job.was_pending {
+                self.announcer.announce(job.user_id);
+            }
             let lost = CancellationToken::new();
             let entry = Held {
                 claim_no: job.claim_no,

@@ -14,6 +14,7 @@ use crate::{
     },
     payments::ledger::{self, LedgerError, Usage},
     queue::{Carrier, Delivery},
+    realtime::Announcer,
     settings,
 };
 
@@ -24,6 +25,7 @@ const DELETION_GRACE_MS: i64 = 60_000;
 pub struct Settler<'a> {
     pub db: &'a DatabaseConnection,
     pub carrier: &'a dyn Carrier,
+    pub announcer: &'a Announcer,
     pub jobs: &'a settings::Jobs,
 }
 
@@ -77,7 +79,7 @@ impl Settler<'_> {
             r2_files::Entity::insert(&txn, file).await?;
         }
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
     }
@@ -98,7 +100,7 @@ impl Settler<'_> {
             object_deletions::Entity::schedule(&txn, prefix, true, DELETION_GRACE_MS).await?;
         }
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         tracing::warn!(
             job.id = %job.id,
             user.id = %job.user_id,
@@ -128,7 +130,9 @@ impl Settler<'_> {
         self.carrier
             .deliver(&txn, &[delivery(job, delay_ms)])
             .await?;
-        txn.commit().await?;
+        // Waiting for upstream is no news to anybody.
+        let changed = change.is_visible().then_some(job.user_id);
+        self.announcer.commit(txn, changed).await?;
         Ok(())
     }
 
@@ -138,6 +142,7 @@ impl Settler<'_> {
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn note(&self, job: &Claimed, change: &Change) -> Result<(), JobError> {
         if Entity::transition(self.db, job.fence(), change).await? {
+            self.announcer.announce(job.user_id);
             Ok(())
         } else {
             Err(JobError::Stale)

@@ -2,7 +2,7 @@
 //! jobs table says which. Everything that names apalis is in `apalis.rs` and the files below it.
 
 pub mod apalis;
-mod wake;
+pub mod wake;
 
 use std::sync::Arc;
 

@@ -12,6 +12,9 @@ use crate::models::jobs::{JobPage, JobView as Job};
 #[serde(rename_all = "camelCase")]
 pub struct JobCreatedView {
     pub job_id: Uuid,
+    /// The job itself, for a caller who waited for its end and saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobDetailView>,
 }
 
 /// `GET /api/jobs/:jobId`.

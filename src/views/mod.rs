@@ -6,11 +6,4 @@ pub mod jobs;
 pub mod r2_files;
 pub mod users;
 
-use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
-
-/// ISO 8601 in UTC with milliseconds (platform contract 1.8).
-#[must_use]
-pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
-    time.with_timezone(&Utc)
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
-}
+pub use crate::models::timestamp;

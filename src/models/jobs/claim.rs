@@ -35,6 +35,8 @@ pub struct Claimed {
     pub upstream: Option<Json>,
     pub upstream_since: Option<DateTime<FixedOffset>>,
     pub is_past_deadline: bool,
+    /// Whether it waited in the queue before: then the claim has an event.
+    pub was_pending: bool,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
 }
@@ -70,6 +72,7 @@ impl FromQueryResult for Claimed {
             upstream: row.try_get(prefix, "upstream")?,
             upstream_since: row.try_get(prefix, "upstream_since")?,
             is_past_deadline: row.try_get(prefix, "is_past_deadline")?,
+            was_pending: row.try_get(prefix, "was_pending")?,
             request_id: row.try_get(prefix, "request_id")?,
             correlation_id: row.try_get(prefix, "correlation_id")?,
         })
@@ -117,7 +120,8 @@ with running as materialized (
 )
 select id, user_id, type::text as job_type, provider, model, prompt, input, warnings, cost, claim_no,
        tries, rescues, upstream_id, upstream, upstream_since,
-       deadline_at <= clock_timestamp() as is_past_deadline, request_id, correlation_id
+       deadline_at <= clock_timestamp() as is_past_deadline, old_status = 'PENDING' as was_pending,
+       request_id, correlation_id
 from job";
 
 #[derive(Debug, FromQueryResult)]
