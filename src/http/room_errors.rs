@@ -190,17 +190,18 @@ impl From<RequestError> for ApiError {
 
 impl From<RealtimeError> for ApiError {
     fn from(error: RealtimeError) -> Self {
+        let text = error.to_string();
         match error {
-            RealtimeError::TooMany { kind, limit } => Self::new(
+            RealtimeError::TooMany { .. } => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 ErrorCode::TooManyRequests,
-                format!("You have {limit} {kind} open already. Please close one first."),
+                text,
             )
             .retry_after(5),
             RealtimeError::Full => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorCode::ServiceBusy,
-                "Too many live connections are open right now. Please try again.",
+                text,
             )
             .retry_after(5),
             RealtimeError::Database(error) => error.into(),

@@ -25,14 +25,14 @@ pub const CHANNEL: &str = "daygen_job_events";
 /// Name of the event on sockets and streams.
 pub const JOB_UPDATE: &str = "job-update";
 
-/// Why somebody cannot be given live updates.
+/// Why somebody cannot be given live updates. The texts of the limits are for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum RealtimeError {
     /// The user has as many of these open as is allowed.
-    #[error("the user has {limit} {kind} open already")]
+    #[error("You cannot have more than {limit} {kind} open at a time. Please close one first.")]
     TooMany { kind: Kind, limit: usize },
     /// This process has as many connections open as is allowed.
-    #[error("this process has no free connection for live updates")]
+    #[error("Too many live connections are open right now. Please try again.")]
     Full,
     #[error(transparent)]
     Database(#[from] DbErr),

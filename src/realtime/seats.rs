@@ -69,6 +69,16 @@ impl Seats {
         }
     }
 
+    /// How many of a kind are open in this process, or of one user.
+    #[must_use]
+    pub fn open(&self, kind: Kind, user_id: Option<Uuid>) -> usize {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = taken.of_users.iter().filter(|((owner, of), _)| {
+            *of == kind && user_id.is_none_or(|user_id| user_id == *owner)
+        });
+        of_kind.map(|(_, count)| *count).sum()
+    }
+
     /// One of the connections that all users share.
     ///
     /// # Errors

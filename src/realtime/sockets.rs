@@ -20,7 +20,7 @@ use socketioxide::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, JOB_UPDATE, JobUpdate, Kind, RealtimeError, Seat, Start, Subscription};
+use super::{Hub, JOB_UPDATE, JobUpdate, Kind, Seat, Start, Subscription};
 use crate::{
     auth::{
         AuthError,
@@ -136,6 +136,7 @@ impl Gate {
             .map_err(refusal)?;
         let user_id = known.profile.id;
         let seat = self.hub.seats.of_user(user_id, Kind::Socket);
+        let seat = seat.map_err(|error| Refusal(error.to_string()))?;
         let (sender, commands) = mpsc::channel(COMMANDS);
         let member = Member {
             user_id,
@@ -143,7 +144,7 @@ impl Gate {
             time_left: known.claims.time_left(),
             gone: CancellationToken::new(),
             commands: Arc::new(std::sync::Mutex::new(Some(commands))),
-            _seat: Arc::new(seat.map_err(|error| Refusal(too_many(&error)))?),
+            _seat: Arc::new(seat),
         };
         take_requests(socket, sender, member.gone.clone());
         socket.extensions.insert(member);
@@ -316,17 +317,6 @@ fn tell(socket: &SocketRef, code: &str, message: &str) {
     socket
         .emit("error", &json!({"code": code, "message": message}))
         .ok();
-}
-
-fn too_many(error: &RealtimeError) -> String {
-    match error {
-        RealtimeError::TooMany { limit, kind } => {
-            format!("You have {limit} {kind} open already. Please close one first.")
-        }
-        RealtimeError::Full | RealtimeError::Database(_) => {
-            "The service is temporarily unavailable. Please try again.".to_owned()
-        }
-    }
 }
 
 fn refusal(error: AuthError) -> Refusal {

@@ -2,10 +2,13 @@
 
 mod auth;
 mod bad_input;
+mod events;
 mod gotrue;
 mod image;
 mod jobs;
 mod r2files;
+mod sockets;
 mod tokens;
 mod users;
+mod waiting;
 mod wiring;

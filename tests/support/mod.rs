@@ -8,6 +8,8 @@ pub mod pictures;
 pub mod processes;
 pub mod s3;
 pub mod snapshot;
+pub mod socketio;
+pub mod sse;
 pub mod tokens;
 
 pub use app::{Answer, TestApp, TestUser, test_app};

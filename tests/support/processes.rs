@@ -30,6 +30,12 @@ pub enum Pace {
 /// A process that is killed with this value.
 pub struct Process(Child);
 
+/// An API process and where it listens.
+pub struct Server {
+    pub process: Process,
+    pub base: String,
+}
+
 impl Installation<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daygen-cli"));
@@ -62,6 +68,35 @@ impl Installation<'_> {
     /// Starts a worker process.
     pub fn worker(&self) -> Process {
         self.worker_at(Pace::Scaled)
+    }
+
+    /// Starts an API process on a free port and waits until it answers.
+    pub async fn api(&self) -> Server {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let child = self
+            .command(&["start", "--no-banner"])
+            .env("PORT", port.to_string())
+            .env("BINDING", "127.0.0.1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Server {
+            process: Process(child),
+            base: format!("http://127.0.0.1:{port}"),
+        };
+        for _ in 0..600 {
+            if reqwest::get(format!("{}/health", server.base))
+                .await
+                .is_ok()
+            {
+                return server;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the API process does not answer")
     }
 
     /// Starts a worker process with scaled or real intervals.
