@@ -61,33 +61,29 @@ async fn of_job(
         ApiError::bad_request(ErrorCode::ValidationFailed, "The job id must be a UUID")
     })?;
     let hub = Hub::of(&ctx)?;
-    let user_id = caller.profile.id;
-    // Before anything is held: a stranger's id costs one query.
-    let missing = || ApiError::not_found("Job not found");
-    Entity::job_now(&ctx.db, user_id, job_id)
-        .await?
-        .ok_or_else(missing)?;
     let seats = seats(&hub, &caller)?;
+    let user_id = caller.profile.id;
     let mut updates = hub.subscribe(user_id, start, Some(job_id)).await?;
     // Read after the subscription began, so that no change falls between the two.
     let now = Entity::job_now(&ctx.db, user_id, job_id)
         .await?
-        .ok_or_else(missing)?;
+        .ok_or_else(|| ApiError::not_found("Job not found"))?;
     let state = hub.update_of(&now.event);
-    let (begin, source) = match start {
-        Start::Now => {
-            updates.skip_to(state.seq);
-            let is_over = state.is_final();
-            (event(&state), (!is_over).then_some(updates))
+    let (begin, source) = match (start, state.is_final()) {
+        (Start::After(seq), true) if now.newest_of_job.unwrap_or(state.seq) <= seq => {
+            // Nothing will follow: this is what tells an `EventSource` not to come back.
+            return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        Start::After(seq) => {
-            let has_more = now.newest_of_job.is_some_and(|newest| newest > seq);
-            if state.is_final() && !has_more {
-                // What tells an `EventSource` not to come back.
-                return Ok(StatusCode::NO_CONTENT.into_response());
-            }
+        // A final job, and it does not matter what came before: that is no longer kept.
+        (Start::After(_), true) if now.newest_of_job.is_none() => (event(&state), None),
+        (Start::After(_), _) => {
             let begin = Event::default().id(updates.position().to_string());
             (begin, Some(updates))
+        }
+        (Start::Now, true) => (event(&state), None),
+        (Start::Now, false) => {
+            updates.skip_to(state.seq);
+            (event(&state), Some(updates))
         }
     };
     let source = source.map(|updates| Source {

@@ -79,6 +79,18 @@ async fn a_jobs_stream_begins_with_its_state_and_ends_with_its_end() {
             }
             let all: Vec<i64> = (3..=state["seq"].as_i64().unwrap()).collect();
             assert_eq!(seqs, all);
+
+            // Its events are purged one day; the state is told all the same, once.
+            app.execute("delete from job_events").await;
+            let mut late = Stream::open(app, &path, &user.token, Some(2)).await;
+            assert_eq!(late.update().await, Some(state));
+            assert_eq!(late.block().await, None);
+            let last = late.last_id.unwrap().to_string();
+            let request = app
+                .request(Method::GET, &path)
+                .bearer_auth(&user.token)
+                .header("last-event-id", last);
+            assert_eq!(app.send(request).await.status, 204);
         })
         .await;
 }
@@ -240,7 +252,7 @@ async fn streams_are_refused_clearly() {
 
 /// Writes `count` events of a job in one transaction each time, as commits of jobs do, and announces
 /// nothing.
-async fn append(app: &TestApp, user: &TestUser, job: &str, count: usize, metadata: &str) {
+pub async fn append(app: &TestApp, user: &TestUser, job: &str, count: usize, metadata: &str) {
     app.execute(&format!(
         "with numbers as (
             update event_sequences set last_seq = last_seq + {count}

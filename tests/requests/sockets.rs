@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use daygen::realtime::Announcer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::events::append;
 use crate::support::{
     TestApp, TestUser,
     processes::Installation,
@@ -251,6 +253,63 @@ async fn browsers_of_known_origins_may_connect() {
         .await;
 }
 
+/// What a polling client got in one answer, without pings.
+fn packets(text: &str) -> Vec<Value> {
+    let events = text
+        .split('\u{1e}')
+        .filter_map(|packet| packet.strip_prefix("42"));
+    events
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gets_everything_once_it_does() {
+    const EVENTS: usize = 300;
+    test_app()
+        .set("/realtime/buffer_events", 8)
+        .set("/realtime/page_events", 20)
+        .run(async |app| {
+            let user = app.user().await;
+            let job = app.generate(&user, json!({"prompt": "a fox"})).await;
+            let path = "/socket.io/?EIO=4&transport=polling";
+            let open = app.send(app.request(Method::GET, path)).await;
+            let open: Value = serde_json::from_slice(&open.bytes[1..]).unwrap();
+            let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
+            let say = async |text: String| {
+                let request = app.request(Method::POST, &path).body(text);
+                assert_eq!(app.send(request).await.status, 200);
+            };
+            let poll = async || {
+                let answer = app.send(app.request(Method::GET, &path)).await;
+                String::from_utf8(answer.bytes).unwrap()
+            };
+            say(format!("40{}", json!({"token": user.token}))).await;
+            // A ping may come first.
+            while !poll().await.contains("40{") {}
+            say(format!("42{}", json!(["subscribe-jobs", {"lastSeq": 0}]))).await;
+            let mut stream = Stream::open(app, "/api/events", &user.token, Some(0)).await;
+            let announcer = app.ctx.shared_store.get::<Announcer>().unwrap();
+            append(app, &user, &job, EVENTS, "{}").await;
+            announcer.announce(user.id.parse().unwrap());
+            let last = i64::try_from(EVENTS).unwrap() + 1;
+            for seq in 1..=last {
+                assert_eq!(stream.update().await.unwrap()["seq"], seq);
+            }
+            let mut told = Vec::new();
+            while told.len() <= EVENTS {
+                for event in packets(&poll().await) {
+                    match event[0].as_str().unwrap() {
+                        "job-update" => told.push(event[1]["seq"].as_i64().unwrap()),
+                        name => assert_eq!(name, "subscribed"),
+                    }
+                }
+            }
+            assert_eq!(told, (1..=last).collect::<Vec<_>>());
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_socket_ends_with_its_token() {
     let Some(mut clients) = Clients::start().await else {
@@ -324,8 +383,11 @@ async fn a_process_with_open_connections_ends_at_once() {
                 200,
                 "a wait that is cut short tells the state"
             );
-            clients.wait_for("ws", "disconnect").await;
-            clients.wait_for("http", "disconnect").await;
+            // Not "io server disconnect", after which the library would not come back by itself.
+            for id in ["ws", "http"] {
+                let reason = clients.wait_for(id, "disconnect").await;
+                assert_eq!(reason, "transport close", "{id}");
+            }
         })
         .await;
 }
