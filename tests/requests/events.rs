@@ -1,17 +1,17 @@
 //! `/api/events` and `/api/jobs/{id}/events`.
 
+mod resume;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use daygen::realtime::Announcer;
-use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestUser,
+    TestUser,
     bfl::{Bfl, Point},
     snapshot::{redact, stable},
     sse::Stream,
@@ -165,44 +165,6 @@ async fn an_admission_is_announced() {
 }
 
 #[tokio::test]
-async fn a_lost_notification_costs_no_more_than_the_interval() {
-    test_app()
-        .set("/realtime/net_interval_ms", 50)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.generate(&user, json!({"prompt": "a fox"})).await;
-            let mut stream = Stream::open(app, "/api/events", &user.token, None).await;
-            stream.block().await.unwrap();
-            append(app, &user, &id, 1, "{}").await;
-            assert_eq!(stream.update().await.unwrap()["seq"], 2);
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_lost_listener_connection_is_made_up_for() {
-    test_app()
-        .set("/realtime/net_interval_ms", NEVER_MS)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.generate(&user, json!({"prompt": "a fox"})).await;
-            let mut stream = Stream::open(app, "/api/events", &user.token, None).await;
-            stream.block().await.unwrap();
-            let listeners = "from pg_stat_activity where datname = current_database()
-                and query ilike 'listen%'";
-            app.until("the listener", || async {
-                (app.count(&format!("select count(*) {listeners}")).await == 1).then_some(())
-            })
-            .await;
-            app.execute(&format!("select pg_terminate_backend(pid) {listeners}"))
-                .await;
-            append(app, &user, &id, 1, "{}").await;
-            assert_eq!(stream.update().await.unwrap()["seq"], 2);
-        })
-        .await;
-}
-
-#[tokio::test]
 async fn streams_are_refused_clearly() {
     test_app()
         .set("/realtime/streams_per_user", 1)
@@ -246,143 +208,6 @@ async fn streams_are_refused_clearly() {
                 (request.await.unwrap().status() == 200).then_some(())
             })
             .await;
-        })
-        .await;
-}
-
-/// Writes `count` events of a job in one transaction each time, as commits of jobs do, and announces
-/// nothing.
-pub async fn append(app: &TestApp, user: &TestUser, job: &str, count: usize, metadata: &str) {
-    app.execute(&format!(
-        "with numbers as (
-            update event_sequences set last_seq = last_seq + {count}
-            where user_id = '{0}' returning last_seq)
-         insert into job_events (user_id, seq, job_id, payload)
-         select '{0}', last_seq - {count} + n, '{job}', jsonb_build_object(
-            'jobId', '{job}', 'type', 'IMAGE_GENERATION', 'status', 'PROCESSING', 'progress', 1,
-            'stage', 'generating', 'metadata', '{metadata}'::jsonb)
-         from numbers, generate_series(1, {count}) as n",
-        user.id
-    ))
-    .await;
-}
-
-async fn logged(app: &TestApp, user: &TestUser) -> Vec<i64> {
-    let newest = app
-        .count(&format!(
-            "select last_seq from event_sequences where user_id = '{}'",
-            user.id
-        ))
-        .await;
-    let kept = app
-        .count(&format!(
-            "select count(*) from job_events where user_id = '{}'",
-            user.id
-        ))
-        .await;
-    assert_eq!(newest, kept, "the log has no gaps");
-    (1..=newest).collect()
-}
-
-/// Reads until the event `last`, cut again and again, and gives every number it was handed.
-async fn read_with_cuts(app: &TestApp, user: &TestUser, last: i64, mut random: StdRng) -> Vec<i64> {
-    let mut seqs = Vec::new();
-    let mut after = Some(0);
-    let mut cuts = 0;
-    while seqs.last() != Some(&last) {
-        let mut stream = Stream::open(app, "/api/events", &user.token, after).await;
-        for _ in 0..random.random_range(1..60) {
-            let update = stream.update().await.expect("the stream goes on");
-            assert_eq!(update["seq"].as_i64(), stream.last_id);
-            seqs.push(update["seq"].as_i64().unwrap());
-            if seqs.last() == Some(&last) {
-                break;
-            }
-        }
-        after = stream.last_id;
-        cuts += 1;
-    }
-    assert!(cuts > 5, "{cuts} cuts");
-    seqs
-}
-
-#[tokio::test]
-async fn readers_that_are_cut_at_random_miss_nothing_and_get_nothing_twice() {
-    const EVENTS: usize = 600;
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    // Small pages and buffers, so that readers fall behind.
-    test_app()
-        .set("/realtime/net_interval_ms", NEVER_MS)
-        .set("/realtime/page_events", 7)
-        .set("/realtime/buffer_events", 4)
-        .run(async |app| {
-            let announcer = app.ctx.shared_store.get::<Announcer>().unwrap();
-            let mut users = Vec::new();
-            for _ in 0..3 {
-                let user = app.user().await;
-                let job = app.generate(&user, json!({"prompt": "a fox"})).await;
-                users.push((user, job));
-            }
-            let last = i64::try_from(EVENTS).unwrap() + 1;
-            let writers = users.iter().enumerate().map(|(n, (user, job))| {
-                let (announcer, mut random) = (&announcer, StdRng::seed_from_u64(seed + n as u64));
-                async move {
-                    let id = user.id.parse().unwrap();
-                    let mut left = EVENTS;
-                    while left > 0 {
-                        let count = random.random_range(1..=5).min(left);
-                        append(app, user, job, count, "{}").await;
-                        announcer.announce(id);
-                        left -= count;
-                    }
-                }
-            });
-            let readers = (0..6_usize).map(|n| {
-                let random = StdRng::seed_from_u64(seed + 100 + n as u64);
-                let user = &users[n % 3].0;
-                read_with_cuts(app, user, last, random)
-            });
-            let (_, seen) = futures_util::future::join(
-                futures_util::future::join_all(writers),
-                futures_util::future::join_all(readers),
-            )
-            .await;
-            for (n, seen) in seen.into_iter().enumerate() {
-                assert_eq!(seen, logged(app, &users[n % 3].0).await, "seed {seed}");
-            }
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_reader_that_does_not_read_holds_nobody_up() {
-    const EVENTS: usize = 4_000;
-    test_app()
-        .set("/realtime/net_interval_ms", NEVER_MS)
-        .set("/realtime/buffer_events", 16)
-        .run(async |app| {
-            let announcer = app.ctx.shared_store.get::<Announcer>().unwrap();
-            let user = app.user().await;
-            let job = app.generate(&user, json!({"prompt": "a fox"})).await;
-            let mut slow = Stream::open(app, "/api/events", &user.token, Some(0)).await;
-            let mut quick = Stream::open(app, "/api/events", &user.token, Some(0)).await;
-            // Far more than the buffers between two sockets hold.
-            let metadata = json!({"note": "x".repeat(4096)}).to_string();
-            for _ in 0..10 {
-                append(app, &user, &job, EVENTS / 10, &metadata).await;
-                announcer.announce(user.id.parse().unwrap());
-            }
-            let log = logged(app, &user).await;
-            for seq in &log {
-                assert_eq!(quick.update().await.unwrap()["seq"], *seq);
-            }
-            for seq in &log {
-                assert_eq!(slow.update().await.unwrap()["seq"], *seq);
-            }
         })
         .await;
 }

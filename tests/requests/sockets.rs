@@ -6,9 +6,9 @@ use daygen::realtime::Announcer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::events::append;
 use crate::support::{
     TestApp, TestUser,
+    log::append,
     processes::Installation,
     snapshot::{redact, stable},
     socketio::Clients,
@@ -223,6 +223,22 @@ async fn a_full_process_takes_no_more_connections() {
                 (connect().await.status == 200).then_some(())
             })
             .await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused() {
+    test_app()
+        .run(async |app| {
+            let path = "/socket.io/?EIO=4&transport=polling";
+            let open = app.send(app.request(Method::GET, path)).await;
+            let open: Value = serde_json::from_slice(&open.bytes[1..]).unwrap();
+            assert_eq!(open["maxPayload"], 65_536);
+            let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
+            let body = format!("40{}", json!({"token": "x".repeat(70_000)}));
+            let answer = app.send(app.request(Method::POST, &path).body(body)).await;
+            assert_eq!(answer.status, 413);
         })
         .await;
 }

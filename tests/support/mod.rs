@@ -4,6 +4,7 @@
 pub mod app;
 pub mod bfl;
 pub mod cluster;
+pub mod log;
 pub mod pictures;
 pub mod processes;
 pub mod s3;
