@@ -68,8 +68,14 @@ impl Stream {
         }
     }
 
-    /// The next event that carries data.
+    /// The next event that carries data. Comments do not make the wait any longer.
     pub async fn update(&mut self) -> Option<Value> {
+        tokio::time::timeout(LIMIT, self.read_update())
+            .await
+            .expect("an event comes")
+    }
+
+    async fn read_update(&mut self) -> Option<Value> {
         loop {
             let block = self.block().await?;
             if let Some(data) = block.data {
