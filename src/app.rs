@@ -19,7 +19,7 @@ use migration::Migrator;
 use crate::{
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, serve, worker_duties},
+    initializers::{boot, components, live_updates, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::image_generation::ImageGenerationWorker,
@@ -66,7 +66,7 @@ impl Hooks for App {
     }
 
     async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
-        Ok(vec![])
+        Ok(vec![Box::new(live_updates::LiveUpdates)])
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
@@ -83,7 +83,7 @@ impl Hooks for App {
         {
             Self::connect_workers(ctx, queue).await?;
         }
-        Ok(AxumRouter::new())
+        live_updates::routes(ctx)
     }
 
     fn routes(_ctx: &AppContext) -> AppRoutes {
@@ -96,6 +96,7 @@ impl Hooks for App {
             .add_route(controllers::image::routes())
             .add_route(controllers::jobs::routes())
             .add_route(controllers::process::routes())
+            .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
             .add_route(controllers::files::routes())
     }
@@ -113,6 +114,7 @@ impl Hooks for App {
         if let Some(queue) = &ctx.queue_provider {
             queue.shutdown().ok();
         }
+        live_updates::stop(ctx).await;
     }
 
     fn register_tasks(tasks: &mut Tasks) {

@@ -29,6 +29,7 @@ pub struct Settings {
     pub storage: Storage,
     pub jobs: Jobs,
     pub queue: Queue,
+    pub realtime: Realtime,
     pub generation: Generation,
     pub providers: Providers,
 }
@@ -186,6 +187,25 @@ impl Jobs {
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms).saturating_mul(self.missed_heartbeats)
     }
+}
+
+/// Live updates: streams, sockets and waiting requests.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Realtime {
+    pub announce_pause_ms: u64,
+    pub net_interval_ms: u64,
+    pub page_events: u32,
+    pub buffer_events: usize,
+    pub keep_alive_ms: u64,
+    pub retry_ms: u64,
+    pub max_connections: usize,
+    pub streams_per_user: usize,
+    pub sockets_per_user: usize,
+    pub waits_per_user: usize,
+    pub socket_payload_bytes: usize,
+    pub ping_interval_ms: u64,
+    pub ping_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
 }
 
 /// Limits around generation.

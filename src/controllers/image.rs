@@ -3,11 +3,13 @@
 use axum::{
     extract::{OriginalUri, State},
     http::StatusCode,
+    response::Response,
 };
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 use serde_json::{Map, Value};
 
+use super::waiting;
 use crate::{
     dtos::generation::ImageBody,
     generation::{
@@ -16,7 +18,7 @@ use crate::{
         registry::{ImageRoute, ROUTES},
     },
     http::{
-        Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, idempotency::once,
+        Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, Prefer, idempotency::once,
         request_ids::RequestIds,
     },
     jobs::once::Once,
@@ -29,18 +31,20 @@ async fn generate(
     State(ctx): State<AppContext>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
+    prefer: Prefer,
     body: KeyedBody,
-) -> ApiResult<Answer> {
+) -> ApiResult<Response> {
     let name = uri
         .path()
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    create(&ctx, &caller, body, |fields| {
+    let answer = create(&ctx, &caller, body, |fields| {
         Ok((ImageRoute::find(name)?, ImageBody::parse(fields)?))
     })
-    .await
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
 /// Admits the picture that `read` finds in the fields, once for an idempotency key; gives the answer,
@@ -88,7 +92,7 @@ async fn admit(
 
 /// The one body of every creating route of jobs.
 fn created_body(job_id: Uuid) -> String {
-    JobCreatedView { job_id }.to_json()
+    JobCreatedView { job_id, job: None }.to_json()
 }
 
 fn origin(request: Option<KeyedRequest>) -> Origin {

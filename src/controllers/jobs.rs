@@ -1,17 +1,24 @@
 //! `/api/jobs/*`: creating by name, looking at one, listing (generation contract 5).
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
+    response::Response,
 };
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
+use super::waiting;
 use crate::{
     dtos::generation::ImageJobBody,
     generation::{pipeline::Pipeline, registry::ImageRoute},
-    http::{Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, query::QueryParams},
+    http::{
+        ApiError, ApiResult, Caller, ErrorCode, KeyedBody, Prefer, prefer::MAX_WAIT_S,
+        query::QueryParams,
+    },
     jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
@@ -25,24 +32,29 @@ const MAX_PAGE: u64 = 100;
 async fn create_image(
     State(ctx): State<AppContext>,
     caller: Caller,
+    prefer: Prefer,
     body: KeyedBody,
-) -> ApiResult<Answer> {
-    super::image::create(&ctx, &caller, body, |fields| {
+) -> ApiResult<Response> {
+    let answer = super::image::create(&ctx, &caller, body, |fields| {
         let dto = ImageJobBody::parse(fields)?;
         Ok((ImageRoute::find(&dto.provider)?, dto.image))
     })
-    .await
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
-/// One job of the caller. Somebody else's looks like one that is not there.
+/// One job of the caller, at once or, with `wait`, when it is final. Somebody else's looks like one that
+/// is not there.
 async fn show(
     State(ctx): State<AppContext>,
     Path(id): Path<String>,
+    query: QueryParams,
     caller: Caller,
 ) -> ApiResult<Json<JobDetailView>> {
     let missing = || ApiError::not_found("Job not found");
+    let wait = Duration::from_secs(query.up_to("wait", MAX_WAIT_S)?.unwrap_or_default());
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
-    let job = jobs::Entity::find_for_user(&ctx.db, id, caller.profile.id)
+    let job = waiting::settled_job(&ctx, caller.profile.id, id, wait)
         .await?
         .ok_or_else(missing)?;
     let storage = Storage::of(&ctx)?;

@@ -1,6 +1,7 @@
 //! HTTP in: one file per route family, thin.
 
 pub mod auth;
+pub mod events;
 pub mod files;
 pub mod gotrue;
 pub mod health;
@@ -10,3 +11,4 @@ pub mod process;
 pub mod operations;
 pub mod r2files;
 pub mod users;
+pub mod waiting;

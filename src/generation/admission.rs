@@ -146,7 +146,8 @@ impl Pipeline {
             }
             let job = self.new_job(user, route_of, job_id, &input, cost, warnings, origin)?;
             let carrier = self.carrier.as_ref();
-            admission::admit(&self.db, carrier, &self.settings, job, record).await?;
+            let (db, announcer) = (&self.db, &self.announcer);
+            admission::admit(db, carrier, announcer, &self.settings, job, record).await?;
             Ok(())
         }
         .await;

@@ -30,6 +30,7 @@ use crate::{
     },
     net::GuardedFetcher,
     queue::Carrier,
+    realtime::Announcer,
     settings::Settings,
     storage::{Folder, ImageKind, ObjectKey, Storage},
 };
@@ -46,6 +47,7 @@ const FIRST_LOOKS: [Duration; 3] = [
 pub struct Pipeline {
     pub db: DatabaseConnection,
     pub carrier: Arc<dyn Carrier>,
+    pub announcer: Announcer,
     pub settings: Arc<Settings>,
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
@@ -83,6 +85,7 @@ impl Pipeline {
         Settler {
             db: &self.db,
             carrier: self.carrier.as_ref(),
+            announcer: &self.announcer,
             jobs: &self.settings.jobs,
         }
     }
@@ -119,7 +122,8 @@ impl Pipeline {
         user_id: Uuid,
     ) -> Result<Cancelled, JobError> {
         let prefix = ObjectKey::job_prefix(Folder::GeneratedImages, user_id, job_id);
-        cancel::cancel(&self.db, self.carrier.as_ref(), job_id, user_id, &[prefix]).await
+        let carrier = self.carrier.as_ref();
+        cancel::cancel(&self.db, carrier, &self.announcer, job_id, user_id, &[prefix]).await
     }
 
     /// Ends a job that its owner does not want any more, upstream too where the provider can.

@@ -120,7 +120,11 @@ fn log(method: &Method, path: &str, status: StatusCode, took: Duration) {
     let status = status.as_u16();
     if status >= 500 {
         tracing::warn!(%method, path, status, duration_ms, "request answered with a server error");
-    } else if method == Method::GET || method == Method::HEAD || method == Method::OPTIONS {
+    } else if method == Method::GET
+        || method == Method::HEAD
+        || method == Method::OPTIONS
+        || path.starts_with("/socket.io")
+    {
         tracing::debug!(%method, path, status, duration_ms, "request answered");
     } else {
         tracing::info!(%method, path, status, duration_ms, "request answered");
@@ -212,6 +216,7 @@ fn cors(origins: &[String]) -> CorsLayer {
                 "ratelimit-limit",
                 "ratelimit-remaining",
                 "ratelimit-reset",
+                "preference-applied",
             ]
             .map(HeaderName::from_static),
         )

@@ -45,12 +45,13 @@ pub enum ErrorCode {
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
+    ServiceBusy,
     Internal,
 }
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -80,6 +81,7 @@ impl ErrorCode {
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
+        Self::ServiceBusy,
         Self::Internal,
     ];
 
@@ -116,6 +118,7 @@ impl ErrorCode {
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
+            Self::ServiceBusy => "SERVICE_BUSY",
             Self::Internal => "INTERNAL",
         }
     }
@@ -150,6 +153,7 @@ impl ErrorCode {
             | Self::ProviderUnavailable
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
+            | Self::ServiceBusy
             | Self::Internal => "unexpected_failure",
         }
     }

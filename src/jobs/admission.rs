@@ -12,6 +12,7 @@ use crate::{
     },
     payments::ledger::{self, Hold},
     queue::{Carrier, Delivery},
+    realtime::Announcer,
     settings::Settings,
 };
 
@@ -26,6 +27,7 @@ use crate::{
 pub async fn admit(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
+    announcer: &Announcer,
     settings: &Settings,
     job: NewJob,
     record: Option<&Record>,
@@ -64,7 +66,7 @@ pub async fn admit(
         priority: 0,
     };
     carrier.deliver(&txn, &[delivery]).await?;
-    if let Err(error) = txn.commit().await {
+    if let Err(error) = announcer.commit(txn, [job.user_id]).await {
         // The answer may have been lost after the commit was written. Telling the client that it
         // failed would make it ask, and pay, a second time.
         tracing::warn!(job.id = %job.id, %error, "the commit of an admission was not answered");

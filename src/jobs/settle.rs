@@ -14,6 +14,7 @@ use crate::{
     },
     payments::ledger::{self, LedgerError, Usage},
     queue::{Carrier, Delivery},
+    realtime::Announcer,
     settings,
 };
 
@@ -24,6 +25,7 @@ const DELETION_GRACE_MS: i64 = 60_000;
 pub struct Settler<'a> {
     pub db: &'a DatabaseConnection,
     pub carrier: &'a dyn Carrier,
+    pub announcer: &'a Announcer,
     pub jobs: &'a settings::Jobs,
 }
 
@@ -77,7 +79,7 @@ impl Settler<'_> {
             r2_files::Entity::insert(&txn, file).await?;
         }
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         self.carrier.committed();
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
@@ -127,7 +129,7 @@ impl Settler<'_> {
         self.finish(&txn, job, change).await?;
         drop_objects(&txn, object_prefixes).await?;
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         self.carrier.committed();
         Ok(())
     }
@@ -153,7 +155,9 @@ impl Settler<'_> {
             priority: 0,
         });
         self.carrier.deliver(&txn, &deliveries).await?;
-        txn.commit().await?;
+        // Waiting for upstream is no news to anybody.
+        let changed = change.is_visible().then_some(job.user_id);
+        self.announcer.commit(txn, changed).await?;
         self.carrier.committed();
         Ok(())
     }
@@ -166,8 +170,9 @@ impl Settler<'_> {
         let max_running = self.jobs.max_running_per_user;
         Entity::transition(self.db, job.fence(), change, max_running)
             .await?
-            .map(|_| ())
-            .ok_or(JobError::Stale)
+            .ok_or(JobError::Stale)?;
+        self.announcer.announce(job.user_id);
+        Ok(())
     }
 
     async fn finish(

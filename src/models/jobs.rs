@@ -141,6 +141,12 @@ impl Change {
         }
     }
 
+    /// Whether watchers can see the change: then it has an event, and has to be announced.
+    #[must_use]
+    pub const fn is_visible(&self) -> bool {
+        self.is_visible
+    }
+
     /// The worker got further, 0 to 100.
     #[must_use]
     pub fn progress(progress: i16, stage: &str) -> Self {

@@ -16,6 +16,7 @@ pub mod r2_files;
 pub mod scalars;
 pub mod users;
 
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use sea_orm::{
     ActiveEnum, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
     TransactionTrait, Value, sea_query::value::Enum,
@@ -34,6 +35,13 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
     tokio::spawn(async move { db.begin().await })
         .await
         .map_err(|error| DbErr::Custom(error.to_string()))?
+}
+
+/// A time as every answer and event shows it: ISO 8601 in UTC with milliseconds (platform contract 1.8).
+#[must_use]
+pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
+    time.with_timezone(&Utc)
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// The variant of a database enum that has this text.

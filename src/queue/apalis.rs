@@ -80,6 +80,12 @@ impl ApalisQueue {
         self.handlers.stop_token()
     }
 
+    /// The bells that wake this process' queues; its listener rings them.
+    #[must_use]
+    pub fn bells(&self) -> Bells {
+        self.bells.clone()
+    }
+
     fn envelope(class: String, args: Json, tags: Vec<String>) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(&Envelope { class, args, tags })?)
     }
@@ -259,8 +265,6 @@ impl QueueProvider for ApalisQueue {
                 "no queue matches the given tags; see settings.queue.concurrency for their names",
             ));
         }
-        let options = (*self.pool.connect_options()).clone();
-        let listener = tokio::spawn(self.bells.clone().listen(options, self.stop()));
         self.stop().cancelled().await;
         // Running steps finish or are handed back by the jobs room within the same time.
         let drained = tokio::time::timeout(self.shutdown, async {
@@ -270,7 +274,6 @@ impl QueueProvider for ApalisQueue {
         if drained.is_err() {
             tracing::warn!("running steps did not finish in time; others take them over");
         }
-        listener.abort();
         Ok(())
     }
 

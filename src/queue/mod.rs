@@ -6,7 +6,7 @@ pub mod apalis;
 pub mod cloud_tasks;
 pub mod handlers;
 pub mod push;
-mod wake;
+pub mod wake;
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@ use super::{Secret, Settings, carriers};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
+/// What a request that waits for its job takes at most, with some room.
+const LONGEST_REQUEST_MS: u64 = 60_000;
 /// Texts that examples use as secrets.
 const KNOWN_SECRETS: [&str; 4] = [
     "change-me-in-production",
@@ -23,6 +25,7 @@ pub type Fault = String;
 pub fn validate(settings: &Settings, database_uri: &str, environment: &Environment) -> Vec<Fault> {
     let mut faults = Vec::new();
     numbers(settings, &mut faults);
+    live_updates(settings, &mut faults);
     addresses(settings, &mut faults);
     if *environment == Environment::Production {
         production(settings, database_uri, &mut faults);
@@ -198,6 +201,36 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     }
     if settings.storage.bucket.len() < 3 {
         faults.push("CLOUDFLARE_R2_BUCKET_NAME must have at least 3 characters".to_owned());
+    }
+}
+
+fn live_updates(settings: &Settings, faults: &mut Vec<Fault>) {
+    let realtime = &settings.realtime;
+    for (name, value) in [
+        ("net_interval_ms", realtime.net_interval_ms),
+        ("page_events", u64::from(realtime.page_events)),
+        ("keep_alive_ms", realtime.keep_alive_ms),
+        ("ping_interval_ms", realtime.ping_interval_ms),
+        ("ping_timeout_ms", realtime.ping_timeout_ms),
+        ("connect_timeout_ms", realtime.connect_timeout_ms),
+    ] {
+        if value == 0 {
+            faults.push(format!("settings.realtime.{name} must be above 0"));
+        }
+    }
+    for (name, value, least) in [
+        ("buffer_events", realtime.buffer_events, 2),
+        ("socket_payload_bytes", realtime.socket_payload_bytes, 8192),
+    ] {
+        if value < least {
+            faults.push(format!("settings.realtime.{name} must be at least {least}"));
+        }
+    }
+    if settings.http.request_timeout_ms < LONGEST_REQUEST_MS {
+        faults.push(format!(
+            "settings.http.request_timeout_ms must be at least {LONGEST_REQUEST_MS}: a request may wait \
+             55 s for its job"
+        ));
     }
 }
 

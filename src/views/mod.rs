@@ -9,11 +9,4 @@ pub mod queues;
 pub mod r2_files;
 pub mod users;
 
-use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
-
-/// ISO 8601 in UTC with milliseconds (platform contract 1.8).
-#[must_use]
-pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
-    time.with_timezone(&Utc)
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
-}
+pub use crate::models::timestamp;

@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod cancel;
+mod events;
 mod gotrue;
 mod idempotency;
 mod image;
@@ -11,6 +12,8 @@ mod process;
 mod metrics;
 mod queues;
 mod r2files;
+mod sockets;
 mod tokens;
 mod users;
+mod waiting;
 mod wiring;

@@ -7,10 +7,13 @@ pub mod cloud_tasks;
 pub mod cluster;
 pub mod google;
 pub mod operators;
+pub mod log;
 pub mod pictures;
 pub mod processes;
 pub mod s3;
 pub mod snapshot;
+pub mod socketio;
+pub mod sse;
 pub mod tokens;
 
 pub use app::{Answer, Builder, INTERNAL_KEY, TestApp, TestUser, test_app};

@@ -44,6 +44,12 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// An API process and where it listens.
+pub struct Server {
+    pub process: Process,
+    pub base: String,
+}
+
 impl Installation<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daygen-cli"));
@@ -76,6 +82,21 @@ impl Installation<'_> {
     /// Starts a worker process.
     pub fn worker(&self) -> Process {
         self.worker_at(Pace::Scaled)
+    }
+
+    /// Starts an API process on a free port and waits until it answers.
+    pub async fn api(&self) -> Server {
+        let server = self.begin_api();
+        for _ in 0..600 {
+            if reqwest::get(format!("{}/health", server.base))
+                .await
+                .is_ok()
+            {
+                return server;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the API process does not answer")
     }
 
     /// Starts a worker process with scaled or real intervals.
@@ -114,19 +135,13 @@ impl Installation<'_> {
         Process(command.spawn().unwrap())
     }
 
-    /// Starts an API process on a free port; gives its address too. It may not listen yet.
-    pub fn api(&self) -> (Process, String) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port().to_string();
-        drop(listener);
-        let child = self
-            .command(&["start", "--no-banner", "--binding", "127.0.0.1"])
-            .args(["--port", &port])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        (Process(child), format!("http://127.0.0.1:{port}"))
+    /// Starts an API process on a free port; it may not listen yet.
+    pub fn begin_api(&self) -> Server {
+        let port = free_port();
+        Server {
+            process: self.start(&[], port, None),
+            base: format!("http://127.0.0.1:{port}"),
+        }
     }
 
     /// Runs a command of the binary to its end.
