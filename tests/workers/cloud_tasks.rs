@@ -139,7 +139,7 @@ async fn priority_goes_first_and_then_users_in_turn() {
             let one = admit(app, &first, 1).await;
             let other = admit(app, &second, 1).await;
             app.execute(&format!(
-                "update jobs set priority = 9 where id = '{}'",
+                "update delivery_outbox set priority = 9 where job_id = '{}'",
                 many[3]
             ))
             .await;
