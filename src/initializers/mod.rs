@@ -5,3 +5,4 @@ pub mod components;
 pub mod home_commands;
 pub mod serve;
 pub mod worker_duties;
+pub mod worker_metrics;

@@ -28,6 +28,7 @@ pub fn start(ctx: &AppContext) -> Result<()> {
         .get::<ApalisQueue>()
         .ok_or_else(|| Error::string("the queue is missing from the context"))?;
     let stop = queue.stop_token();
+    super::worker_metrics::start(ctx, stop.clone())?;
     let leases = Leases::of(ctx)?;
     let drain = Duration::from_millis(settings.jobs.shutdown_ms).saturating_sub(HAND_BACK);
     let stopped = stop.clone();

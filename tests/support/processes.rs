@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use rand::Rng;
+
 use super::{
     bfl,
     s3::{self, TestBucket},
@@ -82,9 +84,7 @@ impl Installation<'_> {
 
     /// Starts an API process on a free port; gives its address too. It may not listen yet.
     pub fn api(&self) -> (Process, String) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port().to_string();
-        drop(listener);
+        let port = free_port().to_string();
         let child = self
             .command(&["start", "--no-banner", "--binding", "127.0.0.1"])
             .args(["--port", &port])
@@ -101,6 +101,16 @@ impl Installation<'_> {
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap()
+    }
+}
+
+/// A port that is free now, below the range from which stand-ins of other tests get theirs.
+pub fn free_port() -> u16 {
+    loop {
+        let port = rand::rng().random_range(10_000..20_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
