@@ -68,6 +68,9 @@ pub struct Http {
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
     pub metrics_access: MetricsAccess,
+    /// Address and port where a worker process shows its metrics.
+    #[serde(deserialize_with = "optional")]
+    pub worker_metrics_binding: Option<String>,
     /// Hours the answer of a request with an idempotency key is replayed.
     pub idempotency_hours: u32,
     /// Milliseconds a key is held for a request that works outside the database first.

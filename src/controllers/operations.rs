@@ -8,6 +8,7 @@ use axum::{
 };
 use chrono::{SecondsFormat, Utc};
 use loco_rs::prelude::*;
+use prometheus::proto::MetricFamily;
 use sea_orm::prelude::Uuid;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ use crate::{
     telemetry::{exposition, metrics},
     views::{
         jobs::JobDetailView,
-        metrics::{database_families, job_families},
+        metrics::{figures_up, job_families, pool_families},
         queues::{DeliveryView, QueuesView, Shown, WorkerView, job_debug},
         timestamp,
     },
@@ -71,6 +72,18 @@ async fn scrape(_operator: Operator, State(ctx): State<AppContext>) -> ApiResult
     Ok(as_text(exposition_text(&ctx).await?))
 }
 
+/// The metrics of a worker process for a scraper. What is about jobs is read from an API process, so that
+/// it is there once.
+///
+/// # Errors
+/// 500 when they cannot be written.
+pub async fn scrape_process(
+    _operator: Operator,
+    State(ctx): State<AppContext>,
+) -> ApiResult<Response> {
+    Ok(as_text(written(process_families(&ctx))?))
+}
+
 /// Everything about one job, whoever owns it.
 async fn job_debug_view(
     _admin: Admin,
@@ -108,15 +121,26 @@ async fn job_debug_view(
 /// scrape must tell about a database that is away, not fail with it.
 async fn exposition_text(ctx: &AppContext) -> ApiResult<String> {
     let look = FiguresDesk::of(ctx)?.look().await;
+    let mut families = process_families(ctx);
+    families.push(figures_up(look.is_ok()));
+    if let Ok(figures) = &look {
+        families.extend(job_families(&figures.lines, &shown(), &workers(figures)));
+    }
+    written(families)
+}
+
+/// The figures of this process alone.
+fn process_families(ctx: &AppContext) -> Vec<MetricFamily> {
     let mut families = metrics::gather();
     let pool = ctx.db.get_postgres_connection_pool();
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
     let in_use = pool.size().saturating_sub(idle);
     let most = pool.options().get_max_connections();
-    families.extend(database_families(in_use, idle, most, look.is_ok()));
-    if let Ok(figures) = &look {
-        families.extend(job_families(&figures.lines, &shown(), &workers(figures)));
-    }
+    families.extend(pool_families(in_use, idle, most));
+    families
+}
+
+fn written(families: Vec<MetricFamily>) -> ApiResult<String> {
     exposition::text(families).map_err(|error| {
         tracing::error!(%error, "the metrics could not be written");
         ApiError::internal()

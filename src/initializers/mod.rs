@@ -8,3 +8,4 @@ pub mod listener;
 pub mod live_updates;
 pub mod serve;
 pub mod worker_duties;
+pub mod worker_metrics;

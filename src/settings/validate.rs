@@ -235,6 +235,12 @@ fn live_updates(settings: &Settings, faults: &mut Vec<Fault>) {
 }
 
 fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
+    if let Some(binding) = &settings.http.worker_metrics_binding
+        && binding.parse::<std::net::SocketAddr>().is_err()
+    {
+        faults
+            .push("WORKER_METRICS_BINDING is no address and port, like 127.0.0.1:9464".to_owned());
+    }
     let mut check = |name: &str, text: &str| {
         if let Err(reason) = base_url(text) {
             faults.push(format!("{name} {reason}"));

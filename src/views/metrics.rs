@@ -173,14 +173,9 @@ fn queue_gauges(lines: &[Figure], shown: &[Shown], workers: &[WorkerView]) -> Ve
     ]
 }
 
-/// What tells about this process' database pool, and whether the job figures could be read.
+/// This process' database pool.
 #[must_use]
-pub fn database_families(
-    in_use: u32,
-    idle: u32,
-    most: u32,
-    has_figures: bool,
-) -> Vec<MetricFamily> {
+pub fn pool_families(in_use: u32, idle: u32, most: u32) -> Vec<MetricFamily> {
     vec![
         gauge(
             "db_pool_connections",
@@ -195,10 +190,15 @@ pub fn database_families(
             "Most connections that this process opens.",
             vec![(Vec::new(), f64::from(most))],
         ),
-        gauge(
-            "job_figures_up",
-            "Whether the figures about jobs could be read from the database.",
-            vec![(Vec::new(), f64::from(u8::from(has_figures)))],
-        ),
     ]
+}
+
+/// Whether the job figures could be read.
+#[must_use]
+pub fn figures_up(is_up: bool) -> MetricFamily {
+    gauge(
+        "job_figures_up",
+        "Whether the figures about jobs could be read from the database.",
+        vec![(Vec::new(), f64::from(u8::from(is_up)))],
+    )
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     operators::{FAILED, admin, finished, text, value},
+    processes::free_port,
     snapshot::{redact, stable},
     test_app,
 };
@@ -72,6 +73,36 @@ async fn the_metrics_have_the_names_of_the_contract_and_no_user() {
             for secret in [user.id.as_str(), user.email.as_str(), id.as_str(), "nowhere"] {
                 assert!(!text.contains(secret), "{secret}");
             }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_worker_shows_its_own_metrics_where_it_is_told_to() {
+    let binding = format!("127.0.0.1:{}", free_port());
+    test_app()
+        .worker()
+        .set("/http/worker_metrics_binding", binding.as_str())
+        .set("/http/internal_api_key", INTERNAL_KEY)
+        .set("/http/metrics_access", "guarded")
+        .run(async |app| {
+            let user = app.user().await;
+            let body = json!({"prompt": "a fox", "providerOptions": {"width": 64, "height": 64}});
+            let id = app.generate(&user, body).await;
+            app.final_job(&user, &id).await;
+            let url = format!("http://{binding}/metrics");
+            let ask = async |key: &str| {
+                let request = reqwest::Client::new().get(&url).bearer_auth(key);
+                request.send().await.unwrap()
+            };
+            assert_eq!(ask("another").await.status(), 401);
+            let answer = ask(INTERNAL_KEY).await;
+            assert_eq!(answer.status(), 200);
+            let text = answer.text().await.unwrap();
+            let submits = "provider_calls_total{call=\"submit\",outcome=\"ok\",provider=\"flux\"}";
+            assert!(value(&text, submits).unwrap() >= 1.0, "{text}");
+            assert!(value(&text, "db_pool_max_connections").is_some());
+            assert!(!text.contains("jobs_total"), "{text}");
         })
         .await;
 }

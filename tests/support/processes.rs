@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use rand::Rng;
+
 use super::{
     INTERNAL_KEY, bfl,
     cloud_tasks::{self, CloudTasks},
