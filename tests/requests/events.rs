@@ -43,6 +43,8 @@ async fn a_jobs_stream_begins_with_its_state_and_ends_with_its_end() {
         .worker()
         .flux(&bfl)
         .set("/realtime/net_interval_ms", NEVER_MS)
+        // A machine that is busy must not make a step be done again.
+        .set("/jobs/heartbeat_ms", 10_000)
         .run(async |app| {
             let user = app.user().await;
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
@@ -107,6 +109,8 @@ async fn every_change_of_a_job_is_announced_by_itself() {
         .worker()
         .flux(&bfl)
         .set("/realtime/net_interval_ms", NEVER_MS)
+        // A machine that is busy must not make a step be done again.
+        .set("/jobs/heartbeat_ms", 10_000)
         .set("/jobs/backoff_base_ms", 600_000)
         .set("/jobs/backoff_max_ms", 600_000)
         .run(async |app| {
