@@ -34,6 +34,7 @@ pub async fn nudge(
         };
         carrier.deliver(&txn, &[delivery]).await?;
         txn.commit().await?;
+        carrier.committed();
         tracing::info!(job.id = %id, user.id = %user_id, "an operator nudged a job");
     }
     Ok(outcome)

@@ -19,7 +19,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, prelude::Uuid};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
-use super::{Carrier, Delivery, GENERATION_QUEUES, apalis::ApalisQueue};
+use super::{Carrier, Delivery, GENERATION_QUEUES, LiveDelivery, WorkerBeat, apalis::ApalisQueue};
 use crate::models::delivery_outbox::{Entity, Listed, NewDelivery, id_of_task};
 
 pub use client::{CallError, CloudTasksClient, Lookup, NewTask};
@@ -86,6 +86,33 @@ impl Carrier for CloudTasksQueue {
         due: Vec<Uuid>,
     ) -> std::result::Result<Vec<Uuid>, DbErr> {
         Entity::without_delivery(&self.db, queue, due).await
+    }
+
+    fn is_outside(&self) -> bool {
+        true
+    }
+
+    /// Workers of pushed jobs keep no list; these are the inner provider's.
+    async fn workers(&self) -> std::result::Result<Vec<WorkerBeat>, DbErr> {
+        self.inner.workers().await
+    }
+
+    async fn deliveries_for(
+        &self,
+        queue: &str,
+        job_id: Uuid,
+    ) -> std::result::Result<Vec<LiveDelivery>, DbErr> {
+        let rows = Entity::unfinished_of(&self.db, queue, job_id).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| LiveDelivery {
+                id: row.id.to_string(),
+                status: row.state,
+                attempts: row.attempts,
+                run_at: row.not_before.into(),
+                worker: None,
+            })
+            .collect())
     }
 
     /// The outbox is purged whatever the carrier is; here only the inner provider's part.

@@ -53,7 +53,7 @@ with recursive users as (
         where d.sent_at is null and d.taken_at is null and d.takes_turn and d.user_id > users.user_id
         order by d.user_id limit 1) next
 ), running as (
-    select user_id, count(*) as n from jobs where status = 'PROCESSING' group by user_id
+    select user_id, running as n from event_sequences
 ), released as (
     select d.user_id, count(distinct d.job_id) as n
     from delivery_outbox d join jobs j on j.id = d.job_id
@@ -81,7 +81,7 @@ select ready.id, job_id, ready.claim_no, ready.queue, not_before, attempts, chec
        not_before > now() as is_delayed, j.status not in ('PENDING', 'PROCESSING') as is_final
 from (select * from ready order by priority desc, turn, id limit $2) ready
 join jobs j on j.id = ready.job_id
-order by ready.priority desc, turn, ready.id";
+order by ready.priority desc, ready.turn, ready.id";
 
 impl Entity {
     /// The next deliveries to tell the carrier about, in their order.

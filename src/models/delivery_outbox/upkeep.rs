@@ -13,6 +13,8 @@ pub struct Listed {
     pub job_id: Uuid,
     pub worker: String,
     pub priority: i32,
+    /// Times the carrier refused it.
+    pub attempts: i32,
     pub not_before: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     /// `open`, `sent`, `refused` or `taken`.
@@ -56,6 +58,24 @@ impl Entity {
         Ok(result.rows_affected())
     }
 
+    /// Deliveries of a job that have not arrived.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unfinished_of(
+        db: &impl ConnectionTrait,
+        queue: &str,
+        job_id: Uuid,
+    ) -> Result<Vec<Listed>, DbErr> {
+        let sql = format!(
+            "select id, job_id, worker, priority, attempts, not_before, created_at, {STATE} as state
+             from delivery_outbox where job_id = $1 and queue = $2 and taken_at is null order by id"
+        );
+        Listed::find_by_statement(statement(&sql, [job_id.into(), queue.into()]))
+            .all(db)
+            .await
+    }
+
     /// Deliveries in these states (all when `None`) made at least `age_days` ago.
     ///
     /// # Errors
@@ -67,7 +87,7 @@ impl Entity {
     ) -> Result<Vec<Listed>, DbErr> {
         let sql = format!(
             "select * from (
-                select id, job_id, worker, priority, not_before, created_at, {STATE} as state
+                select id, job_id, worker, priority, attempts, not_before, created_at, {STATE} as state
                 from delivery_outbox) d
              where ($1::text[] is null or state = any ($1))
                and ($2::bigint is null or not_before < now() - $2 * interval '1 day')

@@ -130,7 +130,8 @@ impl Entity {
     }
 
     /// Jobs of one kind of suspicion for at least `age_s` seconds, the oldest first, at most `limit`.
-    /// Jobs that wait for their user's running limit of `max_running_per_user` are not overdue.
+    /// Jobs that wait for their user's running limit of `max_running_per_user`, or for their
+    /// provider's limits or breaker, are not overdue.
     ///
     /// # Errors
     /// When the database fails.
@@ -144,9 +145,11 @@ impl Entity {
         let (since, from) = match suspicion {
             Suspicion::Overdue => (
                 "j.next_run_at",
-                "jobs j where j.status in ('PENDING', 'PROCESSING') and j.lease_owner is null
-                 and (j.status = 'PROCESSING' or $2 > (
-                    select count(*) from jobs o where o.user_id = j.user_id and o.status = 'PROCESSING'))",
+                "jobs j join event_sequences s on s.user_id = j.user_id
+                    left join provider_gates g on g.provider = j.provider
+                 where j.status in ('PENDING', 'PROCESSING') and j.lease_owner is null
+                   and (j.status = 'PROCESSING'
+                        or (s.running < $2 and (g.provider is null or gate_is_open(g))))",
             ),
             Suspicion::LeaseLapsed => (
                 "j.next_run_at",

@@ -25,6 +25,7 @@ macro_rules! over_carriers {
     };
 }
 
+mod cancels;
 mod deliveries;
 mod failures;
 mod losses;
