@@ -123,7 +123,15 @@ impl Pipeline {
     ) -> Result<Cancelled, JobError> {
         let prefix = ObjectKey::job_prefix(Folder::GeneratedImages, user_id, job_id);
         let carrier = self.carrier.as_ref();
-        cancel::cancel(&self.db, carrier, &self.announcer, job_id, user_id, &[prefix]).await
+        cancel::cancel(
+            &self.db,
+            carrier,
+            &self.announcer,
+            job_id,
+            user_id,
+            &[prefix],
+        )
+        .await
     }
 
     /// Ends a job that its owner does not want any more, upstream too where the provider can.

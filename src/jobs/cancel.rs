@@ -51,7 +51,8 @@ pub async fn cancel(
                 tracing::info!(job.id = %job_id, user.id = %user_id, "a waiting job was cancelled");
                 return Ok(Cancelled::Now);
             }
-        } else if job.is_requested || request(db, carrier, announcer, &job, job_id, user_id).await? {
+        } else if job.is_requested || request(db, carrier, announcer, &job, job_id, user_id).await?
+        {
             return Ok(Cancelled::Soon);
         }
     }

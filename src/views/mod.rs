@@ -3,8 +3,8 @@
 pub mod auth;
 pub mod health;
 pub mod jobs;
-pub mod process;
 pub mod metrics;
+pub mod process;
 pub mod queues;
 pub mod r2_files;
 pub mod users;

@@ -5,7 +5,11 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::support::{TestUser, pictures, processes::{Installation, Server}, test_app};
+use crate::support::{
+    TestUser, pictures,
+    processes::{Installation, Server},
+    test_app,
+};
 
 async fn post(base: &str, user: &TestUser, key: &str, body: &Value) -> Option<(u16, Value)> {
     let request = reqwest::Client::new()
@@ -38,7 +42,10 @@ async fn a_request_whose_process_was_killed_happens_once_when_repeated() {
             for n in 0..6 {
                 let body = if n % 2 == 0 { &plain } else { &picture };
                 let key = format!("key-{n}");
-                let Server { process: mut victim, base } = installation.begin_api();
+                let Server {
+                    process: mut victim,
+                    base,
+                } = installation.begin_api();
                 app.until("the process to listen", || async {
                     reqwest::get(format!("{base}/health")).await.ok().map(drop)
                 })

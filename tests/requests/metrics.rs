@@ -83,7 +83,7 @@ async fn a_worker_shows_its_own_metrics_where_it_is_told_to() {
     test_app()
         .worker()
         .set("/http/worker_metrics_binding", binding.as_str())
-        .set("/http/internal_api_key", INTERNAL_KEY)
+        .set("/queue/internal_api_key", INTERNAL_KEY)
         .set("/http/metrics_access", "guarded")
         .run(async |app| {
             let user = app.user().await;
@@ -197,5 +197,5 @@ fn in_production_metrics_are_guarded_unless_said_otherwise() {
     let config = Environment::Production.load_from_folder(&folder).unwrap();
     let settings = config.settings.unwrap();
     assert_eq!(settings["http"]["metrics_access"], "guarded");
-    assert_eq!(settings["http"]["internal_api_key"], "");
+    assert_eq!(settings["queue"]["internal_api_key"], "");
 }

@@ -23,7 +23,9 @@ async fn a_cancelled_job_is_not_worked_and_others_are(side: &dyn Side) {
             }
             let unwanted = ids.remove(1);
             let path = format!("/api/jobs/{unwanted}");
-            let answer = app.call(Method::DELETE, &path, Some(&user.token), None).await;
+            let answer = app
+                .call(Method::DELETE, &path, Some(&user.token), None)
+                .await;
             assert_eq!(answer.status, 200, "{}", answer.json);
             side.release(app);
             assert_all_completed(app, &user, &ids).await;
