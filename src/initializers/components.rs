@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use loco_rs::{Error, Result, app::AppContext, bgworker::Queue};
 use sea_orm::{ConnectOptions, Database};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 
 use crate::{
     auth::{passwords::Passwords, tokens::TokenKeys},
@@ -42,11 +42,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     let keys = TokenKeys::new(secret, &settings.auth, format!("{public_url}/auth/v1"));
     let storage =
         Storage::new(&settings.storage, &format!("{public_url}/files")).map_err(Error::wrap)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CARRIER_CONNECTIONS)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_lazy(&ctx.config.database.uri)
-        .map_err(Error::wrap)?;
+    let pool = carrier_pool(&ctx.config.database.uri)?;
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
     let queue = ApalisQueue::new(pool, &settings.queue, shutdown);
     let carrier: Arc<dyn Carrier> = Arc::new(queue.clone());
@@ -74,6 +70,25 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(settings);
     let queue = Arc::new(Queue::from_provider(Arc::new(queue)));
     Ok(ctx.into_builder().queue_provider(queue).build())
+}
+
+/// The pool of the carrier, which also tests a connection only after it has rested: a delivery is on
+/// its way for a few milliseconds, and every ping would be one of its round trips.
+fn carrier_pool(uri: &str) -> Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(CARRIER_CONNECTIONS)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .before_acquire(|connection, rested| {
+            Box::pin(async move {
+                if rested.idle_for > TEST_AFTER_REST {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy(uri)
+        .map_err(Error::wrap)
 }
 
 /// Replaces the framework's pool by one that tests a connection only after it has rested: a ping
