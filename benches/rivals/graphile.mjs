@@ -5,12 +5,10 @@
 // `batched` fetches 500 tasks at once into a local queue and completes in batches; otherwise the
 // defaults are in force.
 
-import { EventEmitter } from "node:events";
-
 import { Logger, makeWorkerUtils, run } from "graphile-worker";
 import pg from "pg";
 
-import { CONNECTIONS, enqueueAll, entries, main, progress, sample } from "./measure.mjs";
+import { CONNECTIONS, LIMIT_MS, enqueueAll, entries, main, progress, sample } from "./measure.mjs";
 
 const BATCHED = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 };
 const TASK = "nothing";
@@ -19,17 +17,19 @@ const logger = new Logger(() => () => {});
 
 function pool() {
   const pgPool = new pg.Pool({ max: CONNECTIONS });
-  pgPool.on("error", (error) => console.error(error.message));
+  const note = (error) => console.error(error.message);
+  pgPool.on("error", note);
+  pgPool.on("connect", (client) => client.on("error", note));
   return pgPool;
 }
 
-async function start(pgPool, slots, variant, task, events = new EventEmitter()) {
+async function start(pgPool, slots, variant, task) {
   const worker = variant === "batched" ? BATCHED : {};
   return run({
     pgPool,
     taskList: { [TASK]: task },
     noHandleSignals: true,
-    preset: { worker: { ...worker, concurrentJobs: slots, logger, events } },
+    preset: { worker: { ...worker, concurrentJobs: slots, logger } },
   });
 }
 
@@ -39,16 +39,17 @@ async function drain(count, slots, variant) {
   await utils.migrate();
   const enqueueS = await enqueueAll(count, (number) => utils.addJob(TASK, { number }));
   const counted = progress(count);
-  // Tells when a task's end was written back.
-  const events = new EventEmitter();
-  events.on("job:complete", () => counted.handled());
   const began = performance.now();
-  const runner = await start(pgPool, slots, variant, async () => {}, events);
+  const runner = await start(pgPool, slots, variant, async () => counted.handled());
   await counted.finished;
   await runner.stop();
+  await runner.promise;
+  // The last completions may still be under way then; what is done is deleted.
+  const open = async () => (await pgPool.query("select from graphile_worker.jobs limit 1")).rowCount;
+  while (await open()) {
+    if (performance.now() - began > LIMIT_MS) throw new Error("tasks are not stored as done");
+  }
   const drainS = (performance.now() - began) / 1e3;
-  const left = await pgPool.query("select count(*)::int as left from graphile_worker.jobs");
-  if (left.rows[0].left > 0) throw new Error(`${left.rows[0].left} are not stored as done`);
   return { count, enqueueS, drainS };
 }
 

@@ -5,7 +5,7 @@ import process from "node:process";
 
 export const PRODUCERS = 10;
 export const CONNECTIONS = 10;
-const LIMIT_MS = 300_000;
+export const LIMIT_MS = 300_000;
 const WARM_UP = 10;
 const PAUSE_MS = 80;
 const PAUSE_STEP_MS = 13;
