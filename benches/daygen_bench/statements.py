@@ -22,6 +22,8 @@ class Cost:
     statements: float
     # (text, milliseconds) of each statement, in the order of a request.
     parts: list
+    # (text, times, milliseconds) likewise.
+    parts_with_counts: list
 
 
 def per_route(installation, user, job):
@@ -54,13 +56,17 @@ def cost(log, send):
     begin = log.stat().st_size
     for _ in range(SAMPLES):
         send()
+    return read(log, begin, SAMPLES)
+
+
+def read(log, begin, samples):
+    """The cost of each of `samples` things that were done since the log was `begin` bytes long.
+
+    Binding is part of the statement it is followed by.
+    """
     with log.open("rb") as file:
         file.seek(begin)
-        return read(file.read().decode(errors="replace"))
-
-
-def read(text):
-    """The cost in a piece of log. Binding is part of the statement it is followed by."""
+        text = file.read().decode(errors="replace")
     times = defaultdict(float)
     counts = Counter()
     # A statement of several lines goes on in lines that begin with a tab.
@@ -73,5 +79,6 @@ def read(text):
         times[statement] += float(milliseconds)
         if kind in ("execute", "statement"):
             counts[statement] += 1
-    parts = [(statement, times[statement] / SAMPLES) for statement in counts]
-    return Cost(statements=sum(counts.values()) / SAMPLES, parts=parts)
+    parts = [(statement, times[statement] / samples) for statement in counts]
+    with_counts = [(text, counts[text] / samples, milliseconds) for text, milliseconds in parts]
+    return Cost(sum(counts.values()) / samples, parts, with_counts)

@@ -9,7 +9,7 @@ use loco_rs::{
     bgworker::{Queue, QueueProvider},
 };
 use sea_orm::{ConnectOptions, Database};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Notify;
 
 use crate::{
@@ -54,11 +54,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     let keys = TokenKeys::new(secret, &settings.auth, format!("{public_url}/auth/v1"));
     let storage =
         Storage::new(&settings.storage, &format!("{public_url}/files")).map_err(Error::wrap)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CARRIER_CONNECTIONS)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_lazy(&ctx.config.database.uri)
-        .map_err(Error::wrap)?;
+    let pool = carrier_pool(&ctx.config.database.uri)?;
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
     let apalis = ApalisQueue::new(pool, &settings.queue, shutdown);
     let (handlers, bells) = (apalis.handlers(), apalis.bells());
@@ -148,6 +144,25 @@ fn carrier(
 pub struct Relaying {
     pub relay: Arc<Relay>,
     pub wake: Arc<Notify>,
+}
+
+/// The pool of the carrier, which also tests a connection only after it has rested: a delivery is on
+/// its way for a few milliseconds, and every ping would be one of its round trips.
+fn carrier_pool(uri: &str) -> Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(CARRIER_CONNECTIONS)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .before_acquire(|connection, rested| {
+            Box::pin(async move {
+                if rested.idle_for > TEST_AFTER_REST {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy(uri)
+        .map_err(Error::wrap)
 }
 
 /// Replaces the framework's pool by one that tests a connection only after it has rested: a ping

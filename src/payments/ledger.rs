@@ -3,6 +3,9 @@
 //! Every posting is one statement inside the caller's transaction: it locks the user's accounts in
 //! the order available, held, debt, inserts the transaction with its entries and writes the balances.
 //! Unique keys on transactions and reservations make each posting happen once.
+//!
+//! A job's open reservation is found by `settled_at is null`, which a check equates with the state
+//! `held`: by that state, a plan may walk the index of all open reservations instead of the job's key.
 
 pub mod invariants;
 
@@ -154,7 +157,7 @@ pub async fn capture(
     SettledRow::find_by_statement(statement(
         "with reservation as (
             update credit_reservations set state = 'captured', captured_amount = $2, settled_at = now()
-            where job_id = $1 and purpose = 'generation' and state = 'held'
+            where job_id = $1 and purpose = 'generation' and settled_at is null
             returning id, user_id, amount
         ), available as (
             update credit_accounts a set balance = a.balance + (r.amount - $2), updated_at = now()
@@ -209,7 +212,7 @@ pub async fn release(txn: &DatabaseTransaction, job_id: Uuid) -> Result<i64, Led
     SettledRow::find_by_statement(statement(
         "with reservation as (
             update credit_reservations set state = 'released', settled_at = now()
-            where job_id = $1 and purpose = 'generation' and state = 'held'
+            where job_id = $1 and purpose = 'generation' and settled_at is null
             returning id, user_id, amount
         ), available as (
             update credit_accounts a set balance = a.balance + r.amount, updated_at = now()

@@ -108,6 +108,9 @@ pub struct Kept {
 /// deadline while its provider's breaker is open) needs no place. The rows of user and provider are
 /// locked before they count, so limits hold however many claims race. A lease that ran out counts as
 /// a rescue.
+///
+/// User and provider of a waiting job are looked up, not joined: a join is free to read and sort the
+/// whole queue, and does so when its statistics are from a time when the queue was empty.
 const CLAIM: &str = concat!(
     "
 with resumed as (
@@ -119,19 +122,22 @@ with resumed as (
     limit 1
     for update skip locked
 ), fresh as (
-    select j.id, j.user_id, j.provider, true as starts, coalesce(g.max_running is not null or g.starts_per_minute is not null
-               or g.open_until is not null, false) as is_gated,
+    select j.id, j.user_id, j.provider, true as starts,
+           coalesce((select g.max_running is not null or g.starts_per_minute is not null
+                            or g.open_until is not null
+                     from provider_gates g where g.provider = j.provider), false) as is_gated,
            j.cancel_requested_at is not null
-               or coalesce(j.deadline_at <= now() and g.open_until > now(), false) as ends,
+               or coalesce(j.deadline_at <= now() and (
+                   select g.open_until > now() from provider_gates g where g.provider = j.provider), false) as ends,
            false as was_leased
     from jobs j
-    join event_sequences s on s.user_id = j.user_id
-    left join provider_gates g on g.provider = j.provider
     where not exists (select 1 from resumed)
       and j.queue = $1 and j.status = 'PENDING' and j.next_run_at <= now()
-      and ((s.running < $4 and (g.provider is null or gate_is_open(g)))
+      and (((select s.running from event_sequences s where s.user_id = j.user_id) < $4
+            and coalesce((select gate_is_open(g) from provider_gates g where g.provider = j.provider), true))
            or j.cancel_requested_at is not null
-           or (j.deadline_at <= now() and g.open_until > now()))
+           or (j.deadline_at <= now() and (
+               select g.open_until > now() from provider_gates g where g.provider = j.provider)))
     order by j.priority desc, j.turn, j.created_at
     limit 1
     for update of j skip locked
