@@ -179,6 +179,8 @@ pub struct Generation {
     pub demo: bool,
     pub max_reference_bytes: u64,
     pub max_references: usize,
+    /// Whether users' addresses of pictures may be on this machine; for tests.
+    pub loopback_references: bool,
     pub max_result_bytes: u64,
 }
 

@@ -45,7 +45,16 @@ pub async fn admit(
     route: &ImageRoute,
     body: ImageBody,
 ) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let wanted = WantedImage {
+    let job_id = Pipeline::of(ctx)?
+        .admit_image(&caller.profile, route, wanted(body), origin())
+        .await?;
+    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+}
+
+/// What a body asks for.
+#[must_use]
+pub fn wanted(body: ImageBody) -> WantedImage {
+    WantedImage {
         prompt: body.prompt,
         model: body.model,
         image_base64: body.image_base64,
@@ -55,14 +64,12 @@ pub async fn admit(
         avatar_image_id: body.avatar_image_id,
         product_id: body.product_id,
         style_id: body.style_id,
-    };
-    let job_id = Pipeline::of(ctx)?
-        .admit_image(&caller.profile, route, wanted, origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    }
 }
 
-fn origin() -> Origin {
+/// The ids of the request that is being answered.
+#[must_use]
+pub fn origin() -> Origin {
     RequestIds::current().map_or_else(Origin::default, |ids| Origin {
         request_id: Some(ids.request_id),
         correlation_id: Some(ids.correlation_id),

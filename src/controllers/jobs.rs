@@ -1,35 +1,23 @@
 //! `/api/jobs/*`: creating by name, looking at one, listing (generation contract 5).
 
+mod create;
+
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
 };
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
 use crate::{
-    dtos::generation::ImageJobBody,
-    generation::registry::ImageRoute,
-    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, query::QueryParams},
+    http::{ApiError, ApiResult, Caller, ErrorCode, query::QueryParams},
     models::jobs,
     storage::Storage,
-    views::jobs::{JobCreatedView, JobDetailView, JobPageView},
+    views::jobs::{JobDetailView, JobPageView},
 };
 
 const DEFAULT_PAGE: u64 = 20;
 const MAX_PAGE: u64 = 100;
-
-/// Admits an image generation with provider and model by name.
-async fn create_image(
-    State(ctx): State<AppContext>,
-    caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = ImageJobBody::parse(body)?;
-    let route = ImageRoute::find(&dto.provider)?;
-    super::image::admit(&ctx, &caller, route, dto.image).await
-}
 
 /// One job of the caller. Somebody else's looks like one that is not there.
 async fn show(
@@ -71,6 +59,9 @@ pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api/jobs")
         .add("/", get(index))
-        .add("/image-generation", post(create_image))
+        .add("/image-generation", post(create::image))
+        .add("/batch-generation", post(create::batch))
+        .add("/video-generation", post(create::video))
+        .add("/image-upscale", post(create::upscale))
         .add("/{job_id}", get(show))
 }

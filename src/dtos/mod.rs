@@ -3,4 +3,5 @@
 pub mod auth;
 pub mod fields;
 pub mod generation;
+pub mod jobs;
 pub mod users;

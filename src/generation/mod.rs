@@ -1,6 +1,7 @@
 //! Generation: what is wanted, who makes it, and the pipeline that carries a job through.
 
 pub mod admission;
+pub mod batch;
 pub mod error;
 pub mod options;
 pub mod pipeline;
@@ -10,6 +11,7 @@ pub mod references;
 pub mod registry;
 pub mod request;
 mod retry;
+mod steps;
 
 use crate::{jobs::JobError, net::NetError, storage::StorageError};
 
@@ -29,6 +31,9 @@ pub enum RequestError {
     /// The provider has no key here.
     #[error("{0} is not configured")]
     NotConfigured(&'static str),
+    /// Nobody here does this kind of work under that name.
+    #[error("No provider of {} is set up here for {name}.", .kind.noun())]
+    NoProvider { name: String, kind: request::Kind },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]

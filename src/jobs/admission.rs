@@ -1,12 +1,12 @@
-//! Admission: credit hold, job row with its event, and delivery, in one transaction of three
-//! statements. What is refused leaves nothing behind.
+//! Admission: credit hold, job row with its event, the items of a batch, and delivery, in one
+//! transaction of three statements, four for a batch. What is refused leaves nothing behind.
 
 use sea_orm::DatabaseConnection;
 
 use super::{JobError, route};
 use crate::{
     models::{
-        begin,
+        begin, job_items,
         jobs::{Entity, NewJob},
     },
     payments::ledger::{self, Hold},
@@ -44,6 +44,9 @@ pub async fn admit(
     if !Entity::insert_within_limit(&txn, &job, max_queued).await? {
         txn.rollback().await?;
         return Err(JobError::QueueFull { max_queued });
+    }
+    if !job.prompts.is_empty() {
+        job_items::Entity::insert_all(&txn, job.id, &job.prompts).await?;
     }
     let delivery = Delivery {
         queue: job.queue.clone(),

@@ -1,6 +1,8 @@
 //! Ending a step: job state, credits, files and follow-up deliveries in one transaction each. Locks
 //! are taken in the order reservation, credit accounts, job, event sequence.
 
+mod batch;
+
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
@@ -16,6 +18,8 @@ use crate::{
     queue::{Carrier, Delivery},
     settings,
 };
+
+pub use batch::BatchEnd;
 
 /// Milliseconds a deletion waits, so that an upload still under way is not missed.
 const DELETION_GRACE_MS: i64 = 60_000;

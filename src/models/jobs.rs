@@ -3,6 +3,7 @@
 //! Every change of a state goes through [`Entity::transition`], which knows the allowed edges,
 //! refuses a stale claim, and appends the event in the same statement.
 
+mod batch;
 mod claim;
 mod finders;
 
@@ -56,6 +57,8 @@ pub struct NewJob {
     pub provider: String,
     pub model: String,
     pub prompt: Option<String>,
+    /// The items of a batch; empty for every other type.
+    pub prompts: Vec<String>,
     pub input: Json,
     pub metadata: Json,
     pub warnings: Json,
@@ -354,6 +357,9 @@ with job as (
     select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
         'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
         'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
+        -- Watchers of a batch see how each item stands.
+        || case when job.type = 'BATCH_GENERATION' and job.result is not null
+            then jsonb_build_object('result', job.result) else '{}' end
     from job, sequence
 )
 select id from job";

@@ -5,6 +5,7 @@ pub mod _entities;
 
 pub mod auth_sessions;
 pub mod job_events;
+pub mod job_items;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;

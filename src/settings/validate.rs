@@ -71,6 +71,10 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
     if settings.generation.demo {
         faults.push("settings.generation.demo must be false in production".to_owned());
     }
+    if settings.generation.loopback_references {
+        let name = "settings.generation.loopback_references";
+        faults.push(format!("{name} must be false in production"));
+    }
 }
 
 fn is_weak(secret: &Secret) -> bool {

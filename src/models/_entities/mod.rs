@@ -12,6 +12,7 @@ pub mod event_sequences;
 pub mod idempotency_keys;
 pub mod identities;
 pub mod job_events;
+pub mod job_items;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
