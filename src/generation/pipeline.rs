@@ -28,6 +28,7 @@ use crate::{
 };
 
 /// What the pipeline works with.
+#[derive(Clone)]
 pub struct Pipeline {
     pub db: DatabaseConnection,
     pub carrier: Arc<dyn Carrier>,

@@ -2,9 +2,11 @@
 
 mod auth;
 mod bad_input;
+mod batch;
 mod gotrue;
 mod image;
 mod jobs;
+mod kinds;
 mod r2files;
 mod tokens;
 mod users;
