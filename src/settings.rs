@@ -147,6 +147,8 @@ pub struct Jobs {
     pub backoff_max_ms: u64,
     pub max_rescues: i32,
     pub deadline_ms: u64,
+    /// How long one step of a batch begins new items.
+    pub batch_turn_ms: u64,
     pub max_running_per_user: i64,
     pub max_queued_per_user: i64,
     pub duty_interval_ms: u64,

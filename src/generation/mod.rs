@@ -32,7 +32,7 @@ pub enum RequestError {
     #[error("{0} is not configured")]
     NotConfigured(&'static str),
     /// Nobody here does this kind of work under that name.
-    #[error("No provider of {} is set up here for {name}.", .kind.noun())]
+    #[error("No provider of {} is set up for {name} on this server.", .kind.noun())]
     NoProvider { name: String, kind: request::Kind },
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -359,7 +359,7 @@ with job as (
         'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
         -- Watchers of a batch see how each item stands.
         || case when job.type = 'BATCH_GENERATION' and job.result is not null
-            then jsonb_build_object('result', job.result) else '{}' end
+            then jsonb_build_object('result', job.result - 'files') else '{}' end
     from job, sequence
 )
 select id from job";

@@ -97,6 +97,7 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
         ),
         ("settings.jobs.backoff_base_ms", jobs.backoff_base_ms),
         ("settings.jobs.deadline_ms", jobs.deadline_ms),
+        ("settings.jobs.batch_turn_ms", jobs.batch_turn_ms),
         ("settings.jobs.duty_interval_ms", jobs.duty_interval_ms),
         (
             "settings.jobs.cleanup_interval_ms",

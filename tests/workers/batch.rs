@@ -272,6 +272,30 @@ async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no
 }
 
 #[tokio::test]
+async fn a_batch_gives_its_slot_back_after_its_turn() {
+    let bfl = Bfl::start().await;
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set("/jobs/batch_turn_ms", 1)
+        .run(async |app| {
+            let user = app.user().await;
+            let prompts = ["a", "b", "c", "d", "e", "f"];
+            let id = app.batch(&user, &prompts, 2).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 6, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(
+                app.count("select claim_no::bigint from jobs").await,
+                3,
+                "a claim for each pair"
+            );
+            assert_eq!((bfl.submissions().len(), bfl.peak()), (6, 2));
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn finished_pictures_are_shown_before_the_batch_ends() {
     let bfl = Bfl::start().await;
     bfl.answer_polls_of("slow", [pending()]);
@@ -423,6 +447,43 @@ async fn a_batch_cancelled_before_anything_is_finished_costs_nothing() {
                 (&json!("CANCELLED"), &Value::Null)
             );
             assert_consistent(app, &user, &job, 20).await;
+        })
+        .await;
+}
+
+/// A commit of an item may arrive after its step was given up; the end must count it.
+#[tokio::test]
+async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "a hare"], 2).await;
+            let lease = claim(app).await;
+            let pool = app.ctx.db.get_postgres_connection_pool();
+            let mut late = pool.begin().await.unwrap();
+            for sql in [
+                "select id from jobs for no key update",
+                "update job_items set status = 'COMPLETED', file_id = gen_random_uuid(), mime_type = 'image/png',
+                        object_key = 'generated-images/late', next_run_at = null, completed_at = now()
+                 where position = 0",
+            ] {
+                sqlx::query(sql).execute(&mut *late).await.unwrap();
+            }
+            let pipeline = Pipeline::of(&app.ctx).unwrap();
+            let commit = async {
+                app.until("the end to wait for the item", || async {
+                    let waiting = "select count(*) from pg_stat_activity
+                                   where wait_event_type = 'Lock' and datname = current_database()";
+                    (app.count(waiting).await > 0).then_some(())
+                })
+                .await;
+                late.commit().await.unwrap();
+            };
+            let (ended, ()) = tokio::join!(pipeline.cancel_batch(&lease.job), commit);
+            ended.unwrap();
+            let job = app.job(&user, &id).await;
+            assert_eq!(job["metadata"]["items"][0]["status"], "COMPLETED", "{job}");
+            assert_eq!(app.credits(&user).await, 19);
         })
         .await;
 }

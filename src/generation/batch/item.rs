@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::end::fault_of;
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     },
     jobs::JobError,
     models::{
-        job_items::{Item, ItemChange},
+        job_items::{Fault, Item, ItemChange},
         jobs::Claimed,
+        r2_files::NewFile,
     },
 };
 
@@ -32,6 +33,9 @@ pub(super) struct Bench<'a> {
     pub upstream_model: &'a str,
     /// Read from the bucket once, by the first item that is submitted.
     pub references: OnceCell<Vec<Reference>>,
+    /// Writes of one batch wait for each other in the database anyway; waiting here, they take one
+    /// connection instead of one for each item.
+    pub pen: Mutex<()>,
 }
 
 /// How an item stands after it was worked on.
@@ -101,10 +105,7 @@ impl Bench<'_> {
         };
         let pause = millis(self.provider.pace().poll_interval);
         let change = ItemChange::submitted(&task.id, task.state.clone(), pause);
-        pipeline
-            .settler()
-            .note_item(self.job, item.position, &change)
-            .await?;
+        self.note(item, &change).await?;
         item.attempts = item.attempts.saturating_add(1);
         item.upstream_id = Some(task.id.clone());
         item.upstream = Some(task.state.clone());
@@ -135,10 +136,7 @@ impl Bench<'_> {
                 .saturating_add(1),
         };
         let file = self.pipeline.store(&place, output).await?;
-        self.pipeline
-            .settler()
-            .end_item(self.job, item.position, Ok(&file))
-            .await?;
+        self.end(item, Ok(&file)).await?;
         Ok(())
     }
 
@@ -148,7 +146,6 @@ impl Bench<'_> {
         error: &ProviderError,
     ) -> Result<Stand, JobError> {
         alarm(&self.job.provider, error);
-        let settler = self.pipeline.settler();
         let fault = fault_of(error);
         let has_task = item.upstream_id.is_some();
         item.attempts = item.attempts.saturating_add(1);
@@ -165,7 +162,7 @@ impl Bench<'_> {
                     "an item failed and is tried again"
                 );
                 let change = ItemChange::retry(millis(delay), counts, error.forgets_task, &fault);
-                settler.note_item(self.job, item.position, &change).await?;
+                self.note(item, &change).await?;
                 item.tries = item.tries.saturating_add(i32::from(counts));
                 if has_task && !error.forgets_task {
                     return Ok(Stand::Upstream(delay));
@@ -187,12 +184,22 @@ impl Bench<'_> {
                     error.detail = fault.detail,
                     "an item failed"
                 );
-                settler
-                    .end_item(self.job, item.position, Err(&fault))
-                    .await?;
+                self.end(item, Err(&fault)).await?;
                 Ok(Stand::Final)
             }
         }
+    }
+
+    async fn note(&self, item: &Item, change: &ItemChange) -> Result<(), JobError> {
+        let _pen = self.pen.lock().await;
+        let settler = self.pipeline.settler();
+        settler.note_item(self.job, item.position, change).await
+    }
+
+    async fn end(&self, item: &Item, end: Result<&NewFile, &Fault>) -> Result<(), JobError> {
+        let _pen = self.pen.lock().await;
+        let settler = self.pipeline.settler();
+        settler.end_item(self.job, item.position, end).await
     }
 
     fn input(&self, item: &Item) -> Input {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::Instant,
+};
 
 use super::{
     BatchInput,
@@ -22,9 +25,6 @@ use crate::{
         jobs::{Change, Claimed},
     },
 };
-
-/// How long one step begins new items; then others get their turn at the slot.
-const TURN: Duration = Duration::from_secs(30);
 
 /// Where an item of this step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,8 +194,10 @@ impl Pipeline {
             picture: &picture,
             upstream_model: &upstream_model,
             references: OnceCell::new(),
+            pen: Mutex::new(()),
         };
-        let board = work(&bench, Board::new(items, input.batch_size)).await?;
+        let turn = Duration::from_millis(self.settings.jobs.batch_turn_ms);
+        let board = work(&bench, Board::new(items, input.batch_size), turn).await?;
         let Some(due) = board.next_due(true) else {
             return self.end_batch(job, None).await;
         };
@@ -226,12 +228,13 @@ impl Pipeline {
     }
 }
 
-/// Works on items until none is due any more, or the turn is over and those begun are done with.
-async fn work(bench: &Bench<'_>, mut board: Board) -> Result<Board, JobError> {
+/// Works on items until none is due any more. After its turn it begins no new ones, so that others
+/// get at the slot, and ends what it has begun.
+async fn work(bench: &Bench<'_>, mut board: Board, turn: Duration) -> Result<Board, JobError> {
     let started = Instant::now();
     let mut running = FuturesUnordered::new();
+    let mut may_begin = true;
     loop {
-        let may_begin = started.elapsed() < TURN;
         while let Some(mut item) = board.take_due(may_begin) {
             running.push(async move {
                 let stand = bench.work(&mut item).await?;
@@ -241,10 +244,13 @@ async fn work(bench: &Bench<'_>, mut board: Board) -> Result<Board, JobError> {
         // While something runs the slot is held anyway, so what falls due meanwhile is done too.
         let wake = board
             .next_due(may_begin)
-            .unwrap_or_else(|| Instant::now() + TURN);
+            .unwrap_or_else(|| Instant::now() + turn);
         let ended = tokio::select! {
             ended = running.next() => ended,
-            () = tokio::time::sleep_until(wake), if !running.is_empty() => continue,
+            () = tokio::time::sleep_until(wake), if !running.is_empty() => {
+                may_begin = started.elapsed() < turn;
+                continue;
+            }
         };
         match ended {
             Some(outcome) => {
@@ -253,5 +259,6 @@ async fn work(bench: &Bench<'_>, mut board: Board) -> Result<Board, JobError> {
             }
             None => return Ok(board),
         }
+        may_begin = started.elapsed() < turn;
     }
 }
