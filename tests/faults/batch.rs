@@ -21,7 +21,7 @@ enum Moment {
     HalfDone,
     /// Three items are being downloaded.
     Downloading,
-    /// An item's picture is being uploaded.
+    /// The pictures of three items are being uploaded.
     Uploading,
     /// All items are done; the transaction that ends the batch waits for a lock.
     Ending,
@@ -90,7 +90,7 @@ async fn kill_at(moment: Moment) {
             match moment {
                 Moment::Submitting => bfl.arrived(Point::Submit, 3).await,
                 Moment::Downloading => bfl.arrived(Point::Download, 3).await,
-                Moment::Uploading => app.bucket.upload_waits().await,
+                Moment::Uploading => app.bucket.uploads_wait(3).await,
                 Moment::HalfDone => {
                     app.until("two items to be done and others to wait", || async {
                         let done = "select count(*) from job_items where status = 'COMPLETED'";
@@ -101,9 +101,10 @@ async fn kill_at(moment: Moment) {
                 }
                 Moment::Ending => {
                     app.until("the ending transaction", || async {
+                        let done = "select count(*) from job_items where status = 'COMPLETED'";
                         let waiting = "select count(*) from pg_stat_activity
                                        where wait_event_type = 'Lock' and datname = current_database()";
-                        (app.count(waiting).await > 0).then_some(())
+                        (app.count(done).await == 6 && app.count(waiting).await > 0).then_some(())
                     })
                     .await;
                 }
@@ -139,7 +140,7 @@ async fn killed_while_downloading_items() {
 }
 
 #[tokio::test]
-async fn killed_while_uploading_an_item() {
+async fn killed_while_uploading_items() {
     kill_at(Moment::Uploading).await;
 }
 

@@ -5,6 +5,7 @@ use daygen::models::{
     jobs::{self, ClaimLimits, Fence},
     r2_files::NewFile,
 };
+use daygen::payments::ledger::invariants;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 use uuid::Uuid;
@@ -128,6 +129,28 @@ async fn the_schema_refuses_items_that_make_no_sense() {
                     "{nonsense}"
                 );
             }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_books_show_a_batch_that_is_charged_for_more_than_it_delivered() {
+    test_app()
+        .worker()
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "a hare"], 2).await;
+            assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
+            app.assert_clean_books().await;
+            app.execute(&format!(
+                "insert into job_items (job_id, position, prompt, status, error, completed_at, next_run_at)
+                 values ('{id}', 2, 'an owl', 'FAILED', 'It failed.', now(), null)"
+            ))
+            .await;
+            let violations = invariants::check(&app.ctx.db, 0).await.unwrap();
+            let names: Vec<&str> = violations.iter().map(|violation| violation.invariant).collect();
+            assert_eq!(names, ["I10 a final batch is captured for exactly the items that it delivered"]);
+            app.execute("delete from job_items where position = 2").await;
         })
         .await;
 }
