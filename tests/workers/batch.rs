@@ -5,7 +5,12 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, TestUser, bfl::Bfl, snapshot::redact, test_app};
+use crate::support::{
+    TestApp, TestUser,
+    bfl::{Bfl, Point},
+    snapshot::redact,
+    test_app,
+};
 
 const QUEUE: &str = "batch-generation-queue";
 
@@ -272,6 +277,33 @@ async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no
 }
 
 #[tokio::test]
+async fn while_one_item_takes_its_time_the_others_are_looked_at() {
+    let bfl = Bfl::start().await;
+    bfl.close(Point::Download);
+    let mut slow = vec![pending(); 10];
+    slow.push(json!({"status": "Ready"}));
+    bfl.answer_polls_of("slow", slow);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow"], 2).await;
+            bfl.arrived(Point::Download, 2).await;
+            assert_eq!(
+                app.count("select claim_no::bigint from jobs").await,
+                1,
+                "in one step"
+            );
+            bfl.open(Point::Download);
+            let job = app.final_job(&user, &id).await;
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions().len(), 2);
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_batch_gives_its_slot_back_after_its_turn() {
     let bfl = Bfl::start().await;
     test_app()
@@ -474,7 +506,7 @@ async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
                 app.until("the end to wait for the item", || async {
                     let waiting = "select count(*) from pg_stat_activity
                                    where wait_event_type = 'Lock' and datname = current_database()
-                                     and query like '%event_sequences%'";
+                                     and query like '%$3::job_status%'";
                     (app.count(waiting).await > 0).then_some(())
                 })
                 .await;
