@@ -81,6 +81,15 @@ impl Hooks for App {
         )
     }
 
+    async fn before_routes(ctx: &AppContext) -> Result<AxumRouter<AppContext>> {
+        if worker_duties::are_needed_by_server(ctx)?
+            && let Some(queue) = &ctx.queue_provider
+        {
+            Self::connect_workers(ctx, queue).await?;
+        }
+        Ok(AxumRouter::new())
+    }
+
     fn routes(_ctx: &AppContext) -> AppRoutes {
         AppRoutes::with_default_routes() // controller routes below
             .add_route(controllers::health::routes())
@@ -89,6 +98,7 @@ impl Hooks for App {
             .add_route(controllers::users::routes())
             .add_route(controllers::image::routes())
             .add_route(controllers::jobs::routes())
+            .add_route(controllers::process::routes())
             .add_route(controllers::r2files::routes())
             .add_route(controllers::files::routes())
     }
@@ -99,7 +109,7 @@ impl Hooks for App {
         queue.register(ImageUpscaleWorker::build(ctx)).await?;
         queue.register(BatchGenerationWorker::build(ctx)).await?;
         queue.register(SceneGenerationWorker::build(ctx)).await?;
-        worker_duties::start(ctx)
+        worker_duties::start(ctx).await
     }
 
     async fn serve(app: AxumRouter, ctx: &AppContext, params: &ServeParams) -> Result<()> {

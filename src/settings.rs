@@ -2,14 +2,18 @@
 //!
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
+mod carriers;
+mod queue;
 mod secret;
 mod validate;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use loco_rs::app::AppContext;
+use loco_rs::{app::AppContext, config::Config};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
+pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
 pub use validate::{Fault, is_embedded, is_loopback, validate};
 
@@ -165,15 +169,6 @@ impl Jobs {
     }
 }
 
-/// The carrier of deliveries.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Queue {
-    /// Steps worked at the same time by one process, per queue name.
-    pub concurrency: BTreeMap<String, usize>,
-    pub poll_interval_ms: u64,
-    pub retention_days: u32,
-}
-
 /// Limits around generation.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Generation {
@@ -184,6 +179,19 @@ pub struct Generation {
     /// Whether users' addresses of pictures may be on this machine; for tests.
     pub loopback_references: bool,
     pub max_result_bytes: u64,
+    pub breaker: Breaker,
+}
+
+/// When a failing provider is left alone, and for how long.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Breaker {
+    /// Failures in a row that open the breaker.
+    pub failures: i32,
+    /// Without a failure for so long, the count begins anew.
+    pub window_ms: u64,
+    /// How long it stays open, doubled each time it opens again.
+    pub open_ms: u64,
+    pub max_open_ms: u64,
 }
 
 /// One block per upstream provider.
@@ -209,9 +217,44 @@ pub struct Flux {
     pub models: BTreeMap<String, String>,
     #[serde(deserialize_with = "optional")]
     pub edit_model: Option<String>,
+    pub limits: ProviderLimits,
+}
+
+/// How much of a provider all processes together may use.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct ProviderLimits {
+    /// Jobs that run at the same time, those that wait for the provider included.
+    pub max_running: Option<i32>,
+    /// Jobs that start in a minute.
+    pub starts_per_minute: Option<i32>,
+}
+
+impl Providers {
+    /// The limits by provider name.
+    #[must_use]
+    pub fn limits(&self) -> Vec<(&'static str, ProviderLimits)> {
+        vec![("flux", self.flux.limits)]
+    }
 }
 
 impl Settings {
+    /// Reads the settings and leaves them in `config` as one text: the framework hands every request
+    /// copies of its configuration, and hundreds of small values would be most of such a copy. The
+    /// text is kept because `cargo loco start` makes its context twice.
+    ///
+    /// # Errors
+    /// When a setting is missing or of another type.
+    pub fn unpack(config: &mut Config) -> loco_rs::Result<Self> {
+        let text = match &config.settings {
+            Some(Value::String(text)) => text.clone(),
+            Some(settings) => settings.to_string(),
+            None => return Err(loco_rs::Error::string("the configuration has no settings")),
+        };
+        let settings = serde_json::from_str(&text)?;
+        config.settings = Some(Value::String(text));
+        Ok(settings)
+    }
+
     /// The settings that boot put into the context.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ mod m20261122_000004_charges;
 mod m20261122_000005_files;
 mod m20261122_000006_payments;
 mod m20261122_000007_http;
+mod m20261122_000008_outbox;
 mod m20261122_000010_job_items;
+mod m20261122_000011_fairness;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
 const MIGRATION_LOCK: i64 = 0x6461_7967_656e;
@@ -43,7 +45,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_files::Migration),
             Box::new(m20261122_000006_payments::Migration),
             Box::new(m20261122_000007_http::Migration),
+            Box::new(m20261122_000008_outbox::Migration),
             Box::new(m20261122_000010_job_items::Migration),
+            Box::new(m20261122_000011_fairness::Migration),
             // inject-above (do not remove this comment)
         ]
     }

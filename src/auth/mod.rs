@@ -1,7 +1,9 @@
 //! Who somebody is: tokens, passwords, own accounts, first sight of a user.
 
 pub mod first_sight;
+pub mod google_tokens;
 pub mod guard;
+pub mod internal;
 pub mod local;
 pub mod passwords;
 pub mod tokens;

@@ -5,12 +5,15 @@ mod create;
 use axum::{
     Json,
     extract::{Path, State},
+    http::StatusCode,
 };
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
 use crate::{
+    generation::pipeline::Pipeline,
     http::{ApiError, ApiResult, Caller, ErrorCode, query::QueryParams},
+    jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
     views::jobs::{JobDetailView, JobPageView},
@@ -32,6 +35,27 @@ async fn show(
         .ok_or_else(missing)?;
     let storage = Storage::of(&ctx)?;
     Ok(Json(JobDetailView::new(job, |key| storage.public_url(key))))
+}
+
+/// Cancels a job of the caller: 200 when it is cancelled, 202 when its worker is to end it.
+async fn cancel(
+    State(ctx): State<AppContext>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> ApiResult<(StatusCode, Json<JobDetailView>)> {
+    let user_id = caller.profile.id;
+    let id = Uuid::parse_str(&id).map_err(|_| JobError::NotFound)?;
+    let done = Pipeline::of(&ctx)?.cancel_for_owner(id, user_id).await?;
+    let status = match done {
+        Cancelled::Now => StatusCode::OK,
+        Cancelled::Soon => StatusCode::ACCEPTED,
+    };
+    let job = jobs::Entity::find_for_user(&ctx.db, id, user_id)
+        .await?
+        .ok_or(JobError::NotFound)?;
+    let storage = Storage::of(&ctx)?;
+    let view = JobDetailView::new(job, |key| storage.public_url(key));
+    Ok((status, Json(view)))
 }
 
 /// The caller's jobs, newest first.
@@ -63,5 +87,6 @@ pub fn routes() -> Routes {
         .add("/batch-generation", post(create::batch))
         .add("/video-generation", post(create::video))
         .add("/image-upscale", post(create::upscale))
-        .add("/{job_id}", get(show))
+        .add("/{job_id}", get(show).delete(cancel))
+        .add("/{job_id}/cancel", post(cancel))
 }

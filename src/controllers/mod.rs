@@ -6,5 +6,6 @@ pub mod gotrue;
 pub mod health;
 pub mod image;
 pub mod jobs;
+pub mod process;
 pub mod r2files;
 pub mod users;

@@ -4,4 +4,5 @@ pub mod auth;
 pub mod fields;
 pub mod generation;
 pub mod jobs;
+pub mod process;
 pub mod users;

@@ -127,6 +127,7 @@ impl Pipeline {
     ) -> Result<Uuid, RequestError> {
         order.input.kind = Kind::of(&order.job_type);
         let provider = self.registry.provider(order.provider, order.input.kind)?;
+        self.gates.check(order.provider).await?;
         let size = serde_json::to_vec(&order.input.options).map_or(usize::MAX, |text| text.len());
         if size > MAX_OPTIONS_BYTES {
             return Err(RequestError::InvalidOption(format!(

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod batch;
 pub mod error;
+pub mod gates;
 pub mod options;
 pub mod pipeline;
 pub mod provider;
@@ -12,6 +13,8 @@ pub mod registry;
 pub mod request;
 mod retry;
 mod steps;
+
+use std::time::Duration;
 
 use crate::{jobs::JobError, net::NetError, storage::StorageError};
 
@@ -34,6 +37,14 @@ pub enum RequestError {
     /// Nobody here does this kind of work under that name.
     #[error("No provider of {} is set up for {name} on this server.", .kind.noun())]
     NoProvider { name: String, kind: request::Kind },
+    /// The provider failed again and again lately.
+    #[error(
+        "The provider {provider} is not available right now. Please try again in a moment or choose another model."
+    )]
+    Suspended {
+        provider: String,
+        retry_in: Duration,
+    },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]

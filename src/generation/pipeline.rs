@@ -4,23 +4,25 @@
 use std::{sync::Arc, time::Duration};
 
 use loco_rs::app::AppContext;
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::json;
 
 use super::{
     error::{FaultClass, ProviderError},
+    gates::Gates,
     provider::{Output, Provider, Submission, Task, Work},
     registry::Registry,
     request::{Input, Kind, public_options},
     retry::{Decision, decide},
-    steps::{Place, alarm, first_looks, look},
+    steps::{Place, alarm},
 };
 use crate::{
     jobs::{
         JobError,
+        cancel::{self, Cancelled},
         settle::{Completion, Failure, Settler},
     },
-    models::jobs::{Change, Claimed, JobType},
+    models::jobs::{Change, Claimed, Entity, JobType},
     net::GuardedFetcher,
     queue::Carrier,
     settings::Settings,
@@ -36,6 +38,7 @@ pub struct Pipeline {
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
     pub fetcher: GuardedFetcher,
+    pub gates: Arc<Gates>,
 }
 
 /// Why a step ended without a result.
@@ -78,6 +81,9 @@ impl Pipeline {
     /// [`JobError::Stale`] when the claim was lost, database errors otherwise; the lease then runs
     /// out and another process goes on.
     pub async fn step(&self, job: &Claimed) -> Result<(), JobError> {
+        if job.is_cancel_requested {
+            return self.cancel(job).await;
+        }
         match job.job_type {
             JobType::BatchGeneration => self.step_batch(job).await,
             JobType::ImageGeneration
@@ -99,6 +105,37 @@ impl Pipeline {
             Err(StepError::Job(error)) => Err(error),
             Err(StepError::Provider(error)) => self.after_failure(job, &error).await,
         }
+    }
+
+    /// Cancels a job for its owner.
+    ///
+    /// # Errors
+    /// See [`cancel::cancel`].
+    pub async fn cancel_for_owner(
+        &self,
+        job_id: Uuid,
+        user_id: Uuid,
+    ) -> Result<Cancelled, JobError> {
+        // Its type is not known here; in the folders of other types there is nothing of it.
+        let prefixes = [Kind::Image, Kind::Video, Kind::Upscale, Kind::Scene]
+            .map(|kind| ObjectKey::job_prefix(kind.folder(), user_id, job_id));
+        cancel::cancel(&self.db, self.carrier.as_ref(), job_id, user_id, &prefixes).await
+    }
+
+    /// Ends a job that its owner does not want any more, upstream too where the provider can.
+    ///
+    /// # Errors
+    /// See [`Settler::cancel`].
+    pub async fn cancel(&self, job: &Claimed) -> Result<(), JobError> {
+        if job.job_type == JobType::BatchGeneration {
+            return self.cancel_batch(job).await;
+        }
+        // Read anew: the step that was interrupted may have submitted the work.
+        let upstream = Entity::upstream_task(&self.db, job.id).await?;
+        if let Some((id, state)) = upstream {
+            self.cancel_upstream(job, &Task { id, state }).await;
+        }
+        self.settler().cancel(job, &[result_prefix(job)]).await
     }
 
     /// Gives the job back because this process ends.
@@ -133,7 +170,8 @@ impl Pipeline {
                     id: id.clone(),
                     state: job.upstream.clone().unwrap_or_default(),
                 };
-                look(provider.as_ref(), &task, job.upstream_since).await?
+                self.look(job, provider.as_ref(), &task, job.upstream_since)
+                    .await?
             }
             None => self.begin(job, provider.as_ref(), &input).await?,
         };
@@ -159,7 +197,7 @@ impl Pipeline {
             input,
             references: &references,
         };
-        let task = match provider.submit(&work).await? {
+        let task = match self.submit(job, provider, &work).await? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -167,7 +205,7 @@ impl Pipeline {
             .note(job, &Change::submitted(&task.id, task.state.clone(), 25))
             .await?;
         tracing::info!(job.id = %job.id, provider.name = job.provider, "a job was submitted upstream");
-        Ok(first_looks(provider, &task).await?)
+        Ok(self.first_looks(job, provider, &task).await?)
     }
 
     /// Fetches what upstream made, stores it and completes the job.
@@ -245,23 +283,29 @@ impl Pipeline {
                     "a step failed and is tried again"
                 );
                 let code = error.class.code();
-                let change =
-                    Change::retry(delay_ms, counts, error.forgets_task, code, &error.detail);
+                let change = if has_task && !counts && !error.forgets_task {
+                    Change::look_again(delay_ms, code, &error.detail)
+                } else {
+                    Change::retry(delay_ms, counts, error.forgets_task, code, &error.detail)
+                };
                 self.settler().reschedule(job, &change, delay_ms).await
             }
             Decision::GiveUp => {
-                let folder = Kind::of(&job.job_type).folder();
-                let prefix = ObjectKey::job_prefix(folder, job.user_id, job.id);
                 let failure = Failure {
                     error: error.class.sentence().to_owned(),
                     code: error.class.code().to_owned(),
                     detail: error.detail.clone(),
-                    object_prefixes: vec![prefix],
+                    object_prefixes: vec![result_prefix(job)],
                 };
                 self.settler().fail(job, &failure).await
             }
         }
     }
+}
+
+/// Where the results of a job are stored.
+fn result_prefix(job: &Claimed) -> String {
+    ObjectKey::job_prefix(Kind::of(&job.job_type).folder(), job.user_id, job.id)
 }
 
 /// Whole milliseconds.

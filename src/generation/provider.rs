@@ -116,6 +116,14 @@ pub trait Provider: Send + Sync {
     /// See [`ProviderError`].
     async fn poll(&self, task: &Task) -> Result<Status, ProviderError>;
 
+    /// Ends a task that nobody wants any more; a provider that cannot lets it run out.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    async fn cancel(&self, _task: &Task) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// How its tasks are looked after.
     fn pace(&self) -> Pace;
 

@@ -10,8 +10,8 @@ use sea_orm::prelude::Uuid;
 use super::{
     error::{FaultClass, ProviderError},
     pipeline::Pipeline,
-    provider::{Output, Provider, Reference, Status, Task},
-    request::Input,
+    provider::{Output, Provider, Reference, Status, Submission, Task, Work},
+    request::{Input, Kind},
 };
 use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
@@ -36,46 +36,6 @@ pub(super) struct Place<'a> {
     pub n: usize,
 }
 
-/// Looks a few times at a task that was just submitted.
-///
-/// # Errors
-/// What the provider says.
-pub(super) async fn first_looks(
-    provider: &dyn Provider,
-    task: &Task,
-) -> Result<Option<Vec<Output>>, ProviderError> {
-    let interval = provider.pace().poll_interval;
-    for pause in FIRST_LOOKS {
-        tokio::time::sleep(pause.min(interval)).await;
-        if let Status::Done(outputs) = provider.poll(task).await? {
-            return Ok(Some(outputs));
-        }
-    }
-    Ok(None)
-}
-
-/// Looks at a task that was submitted `since`.
-///
-/// # Errors
-/// What the provider says, and when its budget is used up.
-pub(super) async fn look(
-    provider: &dyn Provider,
-    task: &Task,
-    since: Option<DateTime<FixedOffset>>,
-) -> Result<Option<Vec<Output>>, ProviderError> {
-    if let Status::Done(outputs) = provider.poll(task).await? {
-        return Ok(Some(outputs));
-    }
-    let waited = since
-        .and_then(|since| (Utc::now() - since.to_utc()).to_std().ok())
-        .unwrap_or_default();
-    if waited > provider.pace().budget {
-        let detail = "the poll budget is used up";
-        return Err(ProviderError::new(FaultClass::OutOfTime, detail));
-    }
-    Ok(None)
-}
-
 /// Says to the operator that a provider refuses our key or account.
 pub(super) fn alarm(provider: &str, error: &ProviderError) {
     if error.class == FaultClass::Operator {
@@ -88,6 +48,92 @@ pub(super) fn alarm(provider: &str, error: &ProviderError) {
 }
 
 impl Pipeline {
+    /// Submits work, and tells the breaker how that went.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub(super) async fn submit(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        work: &Work<'_>,
+    ) -> Result<Submission, ProviderError> {
+        let submitted = provider.submit(work).await;
+        self.gates.observe(job, &submitted).await;
+        submitted
+    }
+
+    async fn poll(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        task: &Task,
+    ) -> Result<Status, ProviderError> {
+        let status = provider.poll(task).await;
+        self.gates.observe(job, &status).await;
+        status
+    }
+
+    /// Looks a few times at a task that was just submitted.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub(super) async fn first_looks(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        task: &Task,
+    ) -> Result<Option<Vec<Output>>, ProviderError> {
+        let interval = provider.pace().poll_interval;
+        for pause in FIRST_LOOKS {
+            tokio::time::sleep(pause.min(interval)).await;
+            if let Status::Done(outputs) = self.poll(job, provider, task).await? {
+                return Ok(Some(outputs));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at a task that was submitted `since`.
+    ///
+    /// # Errors
+    /// What the provider says, and when its budget is used up.
+    pub(super) async fn look(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        task: &Task,
+        since: Option<DateTime<FixedOffset>>,
+    ) -> Result<Option<Vec<Output>>, ProviderError> {
+        if let Status::Done(outputs) = self.poll(job, provider, task).await? {
+            return Ok(Some(outputs));
+        }
+        let waited = since
+            .and_then(|since| (Utc::now() - since.to_utc()).to_std().ok())
+            .unwrap_or_default();
+        if waited > provider.pace().budget {
+            let detail = "the poll budget is used up";
+            return Err(ProviderError::new(FaultClass::OutOfTime, detail));
+        }
+        Ok(None)
+    }
+
+    /// Ends a task upstream where the provider can; otherwise it runs out.
+    pub(super) async fn cancel_upstream(&self, job: &Claimed, task: &Task) {
+        let kind = Kind::of(&job.job_type);
+        let Ok(provider) = self.registry.provider(&job.provider, kind) else {
+            return;
+        };
+        if let Err(error) = provider.cancel(task).await {
+            tracing::warn!(
+                job.id = %job.id,
+                provider.name = job.provider,
+                error.detail = error.detail,
+                "a cancelled task may go on upstream"
+            );
+        }
+    }
+
     /// Reads the given pictures of a job from the bucket.
     pub(super) async fn references(&self, input: &Input) -> Result<Vec<Reference>, ProviderError> {
         let mut references = Vec::with_capacity(input.references.len());

@@ -29,6 +29,7 @@ pub enum ErrorCode {
     RouteNotFound,
     MethodNotAllowed,
     Conflict,
+    JobFinal,
     UserAlreadyExists,
     WeakPassword,
     RefreshTokenNotFound,
@@ -47,7 +48,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -61,6 +62,7 @@ impl ErrorCode {
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::JobFinal,
         Self::UserAlreadyExists,
         Self::WeakPassword,
         Self::RefreshTokenNotFound,
@@ -94,6 +96,7 @@ impl ErrorCode {
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::Conflict => "CONFLICT",
+            Self::JobFinal => "JOB_FINAL",
             Self::UserAlreadyExists => "USER_ALREADY_EXISTS",
             Self::WeakPassword => "WEAK_PASSWORD",
             Self::RefreshTokenNotFound => "REFRESH_TOKEN_NOT_FOUND",
@@ -126,7 +129,7 @@ impl ErrorCode {
             Self::NotFound | Self::RouteNotFound | Self::MethodNotAllowed | Self::Gone => {
                 "not_found"
             }
-            Self::Conflict => "conflict",
+            Self::Conflict | Self::JobFinal => "conflict",
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",

@@ -5,6 +5,7 @@ pub mod body;
 pub mod caller;
 pub mod edge;
 pub mod error;
+pub mod internal;
 pub mod query;
 pub mod request_ids;
 pub mod room_errors;

@@ -5,8 +5,8 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::error::{ApiError, ErrorCode};
 use crate::{
-    auth::AuthError, generation::RequestError, jobs::JobError, payments::ledger::LedgerError,
-    storage::StorageError,
+    auth::AuthError, generation::RequestError, jobs::JobError, models::enum_text,
+    payments::ledger::LedgerError, storage::StorageError,
 };
 
 impl From<DbErr> for ApiError {
@@ -123,6 +123,15 @@ impl From<JobError> for ApiError {
                 format!("You have {max_queued} waiting generations already. Please wait for some to finish."),
             )
             .retry_after(10),
+            JobError::NotFound => Self::not_found("Job not found"),
+            JobError::Final(status) => Self::new(
+                StatusCode::CONFLICT,
+                ErrorCode::JobFinal,
+                format!(
+                    "The generation is {} already and cannot be cancelled.",
+                    enum_text(&status).to_lowercase()
+                ),
+            ),
             JobError::Stale => Self::new(
                 StatusCode::CONFLICT,
                 ErrorCode::Conflict,
@@ -178,6 +187,12 @@ impl From<RequestError> for ApiError {
                 ErrorCode::ProviderUnavailable,
                 text,
             ),
+            RequestError::Suspended { retry_in, .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ProviderUnavailable,
+                text,
+            )
+            .retry_after(retry_in.as_secs().saturating_add(1)),
             RequestError::Storage(error) => error.into(),
             RequestError::Net(error) => {
                 tracing::error!(%error, "a provider client could not be made");

@@ -3,20 +3,31 @@
 
 use std::{sync::Arc, time::Duration};
 
-use loco_rs::{Error, Result, app::AppContext, bgworker::Queue};
+use loco_rs::{
+    Error, Result,
+    app::AppContext,
+    bgworker::{Queue, QueueProvider},
+};
 use sea_orm::{ConnectOptions, Database};
 use sqlx::postgres::PgPoolOptions;
+use tokio::sync::Notify;
 
 use crate::{
-    auth::{passwords::Passwords, tokens::TokenKeys},
-    generation::{pipeline::Pipeline, registry::Registry},
+    auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
+    generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
     jobs::leases::Leases,
     net::GuardedFetcher,
-    queue::{Carrier, apalis::ApalisQueue},
+    queue::{
+        Carrier,
+        apalis::ApalisQueue,
+        cloud_tasks::{CloudTasksClient, CloudTasksQueue, Relay},
+    },
     settings::Settings,
     storage::Storage,
 };
 
+/// What this service calls itself towards others.
+const USER_AGENT: &str = concat!("daygen/", env!("CARGO_PKG_VERSION"));
 /// Connections of the carrier: fetching, acknowledging and beating for a few queues.
 const CARRIER_CONNECTIONS: u32 = 4;
 /// How long a connection rests before it is tested when it is taken.
@@ -27,8 +38,8 @@ const TEST_AFTER_REST: Duration = Duration::from_secs(1);
 /// # Errors
 /// When a part cannot be made from the settings.
 pub async fn install(ctx: AppContext) -> Result<AppContext> {
-    let ctx = with_own_pool(ctx).await?;
-    let settings: Arc<Settings> = Arc::new(ctx.config.settings()?);
+    let mut ctx = with_own_pool(ctx).await?;
+    let settings = Arc::new(Settings::unpack(&mut ctx.config)?);
     let public_url = settings
         .http
         .public_url
@@ -48,8 +59,9 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         .connect_lazy(&ctx.config.database.uri)
         .map_err(Error::wrap)?;
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
-    let queue = ApalisQueue::new(pool, &settings.queue, shutdown);
-    let carrier: Arc<dyn Carrier> = Arc::new(queue.clone());
+    let apalis = ApalisQueue::new(pool, &settings.queue, shutdown);
+    let handlers = apalis.handlers();
+    let (carrier, queue, relay) = carrier(&ctx, &settings, apalis, public_url)?;
     let storage = Arc::new(storage);
     let registry = Arc::new(Registry::new(&settings).map_err(Error::wrap)?);
     let pipeline = Pipeline {
@@ -58,8 +70,8 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         settings: Arc::clone(&settings),
         storage: Arc::clone(&storage),
         registry: Arc::clone(&registry),
-        fetcher: GuardedFetcher::new(concat!("daygen/", env!("CARGO_PKG_VERSION")))
-            .map_err(Error::wrap)?,
+        fetcher: GuardedFetcher::new(USER_AGENT).map_err(Error::wrap)?,
+        gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
     };
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));
@@ -69,10 +81,56 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(registry);
     shared.insert(storage);
     shared.insert(carrier);
-    shared.insert(queue.clone());
+    shared.insert(handlers);
+    if let Some(relay) = relay {
+        shared.insert(relay);
+    }
+    shared.insert(Arc::new(
+        InternalGate::new(&settings.queue, public_url, USER_AGENT).map_err(Error::wrap)?,
+    ));
     shared.insert(settings);
-    let queue = Arc::new(Queue::from_provider(Arc::new(queue)));
+    let queue = Arc::new(Queue::from_provider(queue));
     Ok(ctx.into_builder().queue_provider(queue).build())
+}
+
+/// The carrier in force: for our own rooms, for the framework, and what runs beside it.
+type InForce = (Arc<dyn Carrier>, Arc<dyn QueueProvider>, Option<Relaying>);
+
+/// Cloud Tasks over apalis when it is on, else apalis alone.
+fn carrier(
+    ctx: &AppContext,
+    settings: &Settings,
+    apalis: ApalisQueue,
+    public_url: &str,
+) -> Result<InForce> {
+    let cloud = &settings.queue.cloud_tasks;
+    if !cloud.enabled {
+        return Ok((Arc::new(apalis.clone()), Arc::new(apalis), None));
+    }
+    let queue = CloudTasksQueue::new(ctx.db.clone(), apalis);
+    let client = CloudTasksClient::new(&settings.queue, public_url, USER_AGENT)
+        .map_err(|error| Error::string(&format!("GOOGLE_APPLICATION_CREDENTIALS: {error}")))?;
+    let max_running = settings.jobs.max_running_per_user;
+    let wake = queue.wake();
+    let relay = Relay::new(
+        ctx.db.clone(),
+        client,
+        &settings.queue,
+        max_running,
+        Arc::clone(&wake),
+    );
+    let relaying = Relaying {
+        relay: Arc::new(relay),
+        wake,
+    };
+    Ok((Arc::new(queue.clone()), Arc::new(queue), Some(relaying)))
+}
+
+/// The relay of the outbox and what wakes it.
+#[derive(Clone)]
+pub struct Relaying {
+    pub relay: Arc<Relay>,
+    pub wake: Arc<Notify>,
 }
 
 /// Replaces the framework's pool by one that tests a connection only after it has rested: a ping

@@ -12,6 +12,7 @@ use loco_rs::{
 use super::components::local_url;
 use crate::{
     http::server::{self, Limits},
+    queue::handlers::Handlers,
     settings::Settings,
     storage::Storage,
 };
@@ -46,5 +47,10 @@ pub async fn run<F: Future<Output = ()>>(
         on_stop().await;
     };
     server::serve(listener, app, limits, stop).await;
+    // Steps of pushed deliveries go on when their connection is gone.
+    let drain = Duration::from_millis(settings.jobs.shutdown_ms);
+    if !Handlers::of(ctx)?.idle(drain).await {
+        tracing::warn!("running steps did not finish in time; others take them over");
+    }
     Ok(())
 }

@@ -1,15 +1,17 @@
-//! What runs beside the workers of a process: the duties, and the cut at the end of a drain.
+//! What runs beside the workers of a process: the duties, the relay, and the cut at the end of a drain.
 
 use std::{sync::Arc, time::Duration};
 
-use loco_rs::{Error, Result, app::AppContext};
+use loco_rs::{Result, app::AppContext};
 
+use super::components::Relaying;
 use crate::{
+    generation::gates::Gates,
     jobs::{
         duties::{self, Bench, Duty},
         leases::Leases,
     },
-    queue::{self, apalis::ApalisQueue},
+    queue::{self, handlers::Handlers},
     settings::Settings,
     storage::{Storage, deletions},
 };
@@ -17,17 +19,29 @@ use crate::{
 /// Time that handing jobs back may take at the end of a drain.
 const HAND_BACK: Duration = Duration::from_millis(750);
 
-/// Starts the duties of a worker process; they end with its queue.
+/// Says that this process has workers already.
+#[derive(Debug, Clone, Copy)]
+struct Started;
+
+/// Whether a process that only serves needs workers too, because jobs may be pushed to it.
 ///
 /// # Errors
 /// When the context was not made by this application's hooks.
-pub fn start(ctx: &AppContext) -> Result<()> {
+pub fn are_needed_by_server(ctx: &AppContext) -> Result<bool> {
+    let is_pushed = Settings::of(ctx)?.queue.accepts_pushes();
+    Ok(is_pushed && !ctx.shared_store.contains::<Started>())
+}
+
+/// Puts the limits of the settings in force and starts the duties of a process that works jobs; they
+/// end with its queue.
+///
+/// # Errors
+/// When the database fails or the context was not made by this application's hooks.
+pub async fn start(ctx: &AppContext) -> Result<()> {
+    ctx.shared_store.insert(Started);
     let settings = Settings::of(ctx)?;
-    let queue = ctx
-        .shared_store
-        .get::<ApalisQueue>()
-        .ok_or_else(|| Error::string("the queue is missing from the context"))?;
-    let stop = queue.stop_token();
+    Gates::configure(&ctx.db, &settings).await?;
+    let stop = Handlers::of(ctx)?.stop_token();
     let leases = Leases::of(ctx)?;
     let drain = Duration::from_millis(settings.jobs.shutdown_ms).saturating_sub(HAND_BACK);
     let stopped = stop.clone();
@@ -48,6 +62,14 @@ pub fn start(ctx: &AppContext) -> Result<()> {
         settings.jobs.cleanup_interval_ms,
         move || deletions::run(db.clone(), Arc::clone(&storage)),
     ));
+    if let Some(Relaying { relay, wake }) = ctx.shared_store.get::<Relaying>() {
+        let every = settings.queue.cloud_tasks.relay_interval_ms;
+        let turn = move || {
+            let relay = Arc::clone(&relay);
+            async move { relay.turn().await }
+        };
+        list.push(Duty::new("outbox relay", every, turn).woken_by(wake));
+    }
     let pool = ctx.db.get_postgres_connection_pool().clone();
     tokio::spawn(duties::lead(pool, list, stop));
     Ok(())

@@ -66,6 +66,7 @@ pub async fn admit(
             Err(_) => Err(JobError::Undecided(job.id)),
         };
     }
+    carrier.committed();
     tracing::info!(
         job.id = %job.id,
         user.id = %job.user_id,

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod cleanup;
+pub mod counters;
 pub mod deliveries;
 
 use std::{sync::Arc, time::Duration};
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseConnection;
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{queue::Carrier, settings::Settings};
@@ -31,6 +33,7 @@ pub struct Bench {
 pub struct Duty {
     name: &'static str,
     every: Duration,
+    wake: Option<Arc<Notify>>,
     turn: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
 
@@ -49,6 +52,7 @@ impl Duty {
         Self {
             name,
             every: Duration::from_millis(every_ms),
+            wake: None,
             turn: Arc::new(move || {
                 let turn = turn();
                 Box::pin(async move { turn.await.map_err(|error| error.to_string()) })
@@ -56,11 +60,26 @@ impl Duty {
         }
     }
 
+    /// Has a turn also whenever `wake` is notified.
+    #[must_use]
+    pub fn woken_by(mut self, wake: Arc<Notify>) -> Self {
+        self.wake = Some(wake);
+        self
+    }
+
     async fn repeat(self) {
         let mut interval = tokio::time::interval(self.every);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            interval.tick().await;
+            match &self.wake {
+                None => {
+                    interval.tick().await;
+                }
+                Some(wake) => tokio::select! {
+                    _ = interval.tick() => {}
+                    () = wake.notified() => {}
+                },
+            }
             if let Err(error) = (self.turn)().await {
                 tracing::warn!(duty = self.name, error, "a duty failed");
             }
@@ -77,13 +96,14 @@ pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
         jobs.cleanup_interval_ms,
         jobs.audit_interval_ms,
     );
-    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), bench);
+    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), Arc::clone(&bench));
     vec![
         Duty::new("deliveries", deliver, move || {
             deliveries::run(Arc::clone(&a))
         }),
         Duty::new("cleanup", clean, move || cleanup::run(Arc::clone(&b))),
         Duty::new("audit", check, move || audit::run(Arc::clone(&c))),
+        Duty::new("counters", check, move || counters::run(Arc::clone(&bench))),
     ]
 }
 

@@ -11,9 +11,12 @@ use sea_orm::{DatabaseConnection, DbErr, prelude::Uuid};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    models::jobs::{ClaimLimits, Claimed, Entity, Fence},
+    models::jobs::{Claim, ClaimLimits, Claimed, Entity, Fence},
     settings,
 };
+
+/// Looks after a lost race before the work is left to the next delivery.
+const RACES: usize = 8;
 
 /// Claims jobs for this process and keeps their leases alive, also while the process drains.
 pub struct Leases {
@@ -30,6 +33,7 @@ pub struct Leases {
 struct Held {
     claim_no: i32,
     lost: CancellationToken,
+    unwanted: CancellationToken,
 }
 
 /// A claimed job whose lease is kept until this is dropped.
@@ -37,6 +41,8 @@ pub struct Lease {
     pub job: Claimed,
     /// Cancelled when another process took the job over or it was ended from outside.
     pub lost: CancellationToken,
+    /// Cancelled when the owner wants the job cancelled.
+    pub unwanted: CancellationToken,
     leases: Arc<Leases>,
 }
 
@@ -85,29 +91,39 @@ impl Leases {
             .ok_or_else(|| loco_rs::Error::string("leases are missing from the context"))
     }
 
-    /// Claims the fairest due job of a queue, if there is one.
+    /// Claims the fairest due job of a queue, if there is one that no limit holds back.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn claim(self: &Arc<Self>, queue: &str) -> Result<Option<Lease>, DbErr> {
-        let claimed = Entity::claim(&self.db, queue, self.owner, self.limits).await?;
-        Ok(claimed.map(|job| {
-            let lost = CancellationToken::new();
-            let entry = Held {
-                claim_no: job.claim_no,
-                lost: lost.clone(),
-            };
-            self.held
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(job.id, entry);
-            self.beat();
-            Lease {
-                job,
-                lost,
-                leases: Arc::clone(self),
+        for _ in 0..RACES {
+            match Entity::claim(&self.db, queue, self.owner, self.limits).await? {
+                Claim::Job(job) => return Ok(Some(self.hold(*job))),
+                Claim::Nothing => return Ok(None),
+                Claim::Raced => {}
             }
-        }))
+        }
+        Ok(None)
+    }
+
+    fn hold(self: &Arc<Self>, job: Claimed) -> Lease {
+        let entry = Held {
+            claim_no: job.claim_no,
+            lost: CancellationToken::new(),
+            unwanted: CancellationToken::new(),
+        };
+        let (lost, unwanted) = (entry.lost.clone(), entry.unwanted.clone());
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(job.id, entry);
+        self.beat();
+        Lease {
+            job,
+            lost,
+            unwanted,
+            leases: Arc::clone(self),
+        }
     }
 
     /// Tells running steps to stop and give their jobs back: the process is about to end.
@@ -168,13 +184,16 @@ impl Leases {
         match Entity::heartbeat(&self.db, self.owner, jobs, self.limits.lease_ms).await {
             Ok(kept) => {
                 for (job_id, entry) in before {
-                    if !kept.contains(&Fence {
-                        job_id,
-                        claim_no: entry.claim_no,
-                    }) && self.still_holds(job_id, entry.claim_no)
-                    {
-                        tracing::warn!(job.id = %job_id, "the lease of a running job was lost");
-                        entry.lost.cancel();
+                    let claim_no = entry.claim_no;
+                    let fence = Fence { job_id, claim_no };
+                    match kept.iter().find(|kept| kept.fence == fence) {
+                        Some(kept) if kept.is_cancel_requested => entry.unwanted.cancel(),
+                        Some(_) => {}
+                        None if self.still_holds(job_id, claim_no) => {
+                            tracing::warn!(job.id = %job_id, "the lease of a running job was lost");
+                            entry.lost.cancel();
+                        }
+                        None => {}
                     }
                 }
             }

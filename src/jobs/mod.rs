@@ -1,13 +1,18 @@
 //! Jobs: admission, claims with leases, settling, and the duties that keep both honest.
 
 pub mod admission;
+pub mod cancel;
 pub mod duties;
 pub mod leases;
 pub mod settle;
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, prelude::Uuid};
 
-use crate::{models::jobs::JobType, payments::ledger::LedgerError};
+use crate::{
+    models::jobs::{JobStatus, JobType},
+    payments::ledger::LedgerError,
+    queue::Delivery,
+};
 
 /// Where the work of a job type goes: its queue and the class of its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +64,36 @@ pub fn worker_of(queue: &str) -> Option<&'static str> {
     .map(|route| route.worker)
 }
 
+/// A delivery for a due job of a generation queue.
+#[must_use]
+pub fn delivery_to(queue: &str, job_id: Uuid) -> Option<Delivery> {
+    Some(Delivery {
+        queue: queue.to_owned(),
+        worker: worker_of(queue)?.to_owned(),
+        job_id,
+        delay_ms: 0,
+        priority: 0,
+    })
+}
+
 /// What can go wrong around a job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// Too many jobs of the user wait already.
     #[error("the user has {max_queued} waiting jobs already")]
     QueueFull { max_queued: i64 },
+    /// There is no such job of this user.
+    #[error("there is no such job")]
+    NotFound,
+    /// The job ended before.
+    #[error("the job is {0:?} already")]
+    Final(JobStatus),
     /// Another claim took the job over; nothing was written.
     #[error("this claim of the job is stale")]
     Stale,
     /// Whether the job was admitted cannot be told: the database went away during the commit.
     #[error("the admission of job {0} was not answered")]
-    Undecided(uuid::Uuid),
+    Undecided(Uuid),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]

@@ -6,7 +6,7 @@ mod batch;
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
-use super::{JobError, route};
+use super::{JobError, delivery_to, route};
 use crate::{
     models::{
         begin,
@@ -82,6 +82,7 @@ impl Settler<'_> {
         }
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
     }
@@ -91,18 +92,9 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn fail(&self, job: &Claimed, failure: &Failure) -> Result<(), JobError> {
-        let txn = begin(self.db).await?;
-        if job.cost > 0 {
-            settled(ledger::release(&txn, job.id).await)?;
-        }
         let change = Change::fail(&failure.error, &failure.code, &failure.detail);
-        self.finish(&txn, job, &change).await?;
-        for prefix in &failure.object_prefixes {
-            object_deletions::Entity::schedule(&txn, prefix, true, 0).await?;
-            object_deletions::Entity::schedule(&txn, prefix, true, DELETION_GRACE_MS).await?;
-        }
-        self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.end_without_result(job, &change, &failure.object_prefixes)
+            .await?;
         tracing::warn!(
             job.id = %job.id,
             user.id = %job.user_id,
@@ -111,6 +103,36 @@ impl Settler<'_> {
             error.detail = failure.detail,
             "a job failed"
         );
+        Ok(())
+    }
+
+    /// Ends a job that its owner does not want any more: gives its credits back and has its objects
+    /// deleted.
+    ///
+    /// # Errors
+    /// [`JobError::Stale`] when the claim was lost; nothing is written then.
+    pub async fn cancel(&self, job: &Claimed, object_prefixes: &[String]) -> Result<(), JobError> {
+        self.end_without_result(job, &Change::cancel(), object_prefixes)
+            .await?;
+        tracing::info!(job.id = %job.id, user.id = %job.user_id, "a running job was cancelled");
+        Ok(())
+    }
+
+    async fn end_without_result(
+        &self,
+        job: &Claimed,
+        change: &Change,
+        object_prefixes: &[String],
+    ) -> Result<(), JobError> {
+        let txn = begin(self.db).await?;
+        if job.cost > 0 {
+            settled(ledger::release(&txn, job.id).await)?;
+        }
+        self.finish(&txn, job, change).await?;
+        drop_objects(&txn, object_prefixes).await?;
+        self.drop_inputs(&txn, job).await?;
+        txn.commit().await?;
+        self.carrier.committed();
         Ok(())
     }
 
@@ -125,14 +147,30 @@ impl Settler<'_> {
         delay_ms: i64,
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
-        if !Entity::transition(&txn, job.fence(), change).await? {
-            txn.rollback().await?;
-            return Err(JobError::Stale);
-        }
-        self.carrier
-            .deliver(&txn, &[delivery(job, delay_ms)])
-            .await?;
+        self.send_again(&txn, job, change, delay_ms).await?;
         txn.commit().await?;
+        self.carrier.committed();
+        Ok(())
+    }
+
+    /// Writes a change after which the job goes on, and sends the delivery for that.
+    async fn send_again(
+        &self,
+        txn: &DatabaseTransaction,
+        job: &Claimed,
+        change: &Change,
+        delay_ms: i64,
+    ) -> Result<(), JobError> {
+        let mut deliveries = self.change(txn, job, change).await?;
+        let route = route(&job.job_type);
+        deliveries.push(Delivery {
+            queue: route.queue.to_owned(),
+            worker: route.worker.to_owned(),
+            job_id: job.id,
+            delay_ms,
+            priority: 0,
+        });
+        self.carrier.deliver(txn, &deliveries).await?;
         Ok(())
     }
 
@@ -141,11 +179,11 @@ impl Settler<'_> {
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn note(&self, job: &Claimed, change: &Change) -> Result<(), JobError> {
-        if Entity::transition(self.db, job.fence(), change).await? {
-            Ok(())
-        } else {
-            Err(JobError::Stale)
-        }
+        let max_running = self.jobs.max_running_per_user;
+        Entity::transition(self.db, job.fence(), change, max_running)
+            .await?
+            .map(|_| ())
+            .ok_or(JobError::Stale)
     }
 
     async fn finish(
@@ -154,16 +192,27 @@ impl Settler<'_> {
         job: &Claimed,
         change: &Change,
     ) -> Result<(), JobError> {
-        if !Entity::transition(txn, job.fence(), change).await? {
-            return Err(JobError::Stale);
-        }
-        // The freed slot may let a job of the same user run that the running limit held back.
-        let queue = queue_of(job);
-        let max_running = self.jobs.max_running_per_user;
-        if Entity::has_due_pending(txn, job.user_id, queue, max_running).await? {
-            self.carrier.deliver(txn, &[delivery(job, 0)]).await?;
-        }
+        let deliveries = self.change(txn, job, change).await?;
+        self.carrier.deliver(txn, &deliveries).await?;
         Ok(())
+    }
+
+    /// Writes a change; gives the deliveries for jobs that were held back by a limit and may run now.
+    async fn change(
+        &self,
+        txn: &DatabaseTransaction,
+        job: &Claimed,
+        change: &Change,
+    ) -> Result<Vec<Delivery>, JobError> {
+        let max_running = self.jobs.max_running_per_user;
+        let freed = Entity::transition(txn, job.fence(), change, max_running)
+            .await?
+            .ok_or(JobError::Stale)?;
+        let followers = Entity::followers(txn, freed, job.user_id, &job.provider).await?;
+        Ok(followers
+            .iter()
+            .filter_map(|follower| delivery_to(&follower.queue, follower.id))
+            .collect())
     }
 
     /// Reference images are of no use once the job is final.
@@ -184,21 +233,14 @@ fn settled(outcome: Result<i64, LedgerError>) -> Result<i64, JobError> {
     })
 }
 
-fn queue_of(job: &Claimed) -> &'static str {
-    route_of(job).queue
-}
-
-fn route_of(job: &Claimed) -> super::Route {
-    route(&job.job_type)
-}
-
-fn delivery(job: &Claimed, delay_ms: i64) -> Delivery {
-    let route = route_of(job);
-    Delivery {
-        queue: route.queue.to_owned(),
-        worker: route.worker.to_owned(),
-        job_id: job.id,
-        delay_ms,
-        priority: 0,
+/// Has objects of an unfinished job deleted: now, and again when an upload still under way is over.
+pub(super) async fn drop_objects(
+    txn: &DatabaseTransaction,
+    prefixes: &[String],
+) -> Result<(), JobError> {
+    for prefix in prefixes {
+        object_deletions::Entity::schedule(txn, prefix, true, 0).await?;
+        object_deletions::Entity::schedule(txn, prefix, true, DELETION_GRACE_MS).await?;
     }
+    Ok(())
 }

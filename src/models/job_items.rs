@@ -76,6 +76,18 @@ pub struct Fault {
     pub detail: String,
 }
 
+impl Fault {
+    /// What is said of the items that a cancelled batch did not get to.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self {
+            error: "The batch was cancelled. This picture is not charged.".to_owned(),
+            code: "CANCELLED".to_owned(),
+            detail: "cancelled by the owner".to_owned(),
+        }
+    }
+}
+
 /// One change of an open item. Made by the constructors named for the change.
 #[derive(Debug, Clone)]
 pub struct ItemChange {

@@ -1,10 +1,29 @@
 //! Generation jobs: the row is the truth, deliveries only say that there is work.
 //!
-//! Every change of a state goes through [`Entity::transition`], which knows the allowed edges,
-//! refuses a stale claim, and appends the event in the same statement.
+//! A worker changes a job through [`Entity::transition`], which knows the allowed edges, refuses a
+//! stale claim, and appends the event in the same statement. Only claims (`claim.rs`) and the owner's
+//! wish to cancel (`cancel.rs`) change one otherwise, by the same rules.
+
+/// Appends the event of the change in the CTE `job`, numbered by the CTE `lane`. Watchers of a batch
+/// see how each item stands.
+macro_rules! event {
+    () => {
+        "event as (
+    insert into job_events (user_id, seq, job_id, payload)
+    select job.user_id, lane.last_seq, job.id, jsonb_build_object(
+        'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
+        'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
+        || case when job.type = 'BATCH_GENERATION' and job.result is not null
+            then jsonb_build_object('result', job.result - 'files') else '{}' end
+    from job join lane on lane.user_id = job.user_id
+)"
+    };
+}
 
 mod batch;
+mod cancel;
 mod claim;
+mod due;
 mod finders;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
@@ -15,7 +34,9 @@ pub use super::_entities::{
     sea_orm_active_enums::{JobStatus, JobType},
 };
 use super::{enum_of, enum_text, statement};
-pub use claim::{ClaimLimits, Claimed};
+pub use cancel::Cancelling;
+pub use claim::{Claim, ClaimLimits, Claimed, Kept};
+pub use due::Named;
 pub use finders::{JobPage, JobView};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
@@ -157,6 +178,17 @@ impl Change {
         }
     }
 
+    /// Looking at the upstream task failed; the next look comes in `next_in_ms`. The task goes on
+    /// upstream, so the job keeps running.
+    #[must_use]
+    pub fn look_again(next_in_ms: i64, code: &str, detail: &str) -> Self {
+        Self {
+            error_code: Some(code.to_owned()),
+            error_detail: Some(detail.to_owned()),
+            ..Self::wait(next_in_ms)
+        }
+    }
+
     /// The process ends: another one may go on at once.
     #[must_use]
     pub fn hand_back() -> Self {
@@ -202,6 +234,15 @@ impl Change {
         }
     }
 
+    /// The owner does not want the work any more.
+    #[must_use]
+    pub fn cancel() -> Self {
+        Self {
+            stage: Some("cancelled".to_owned()),
+            ..Self::new(JobStatus::Cancelled)
+        }
+    }
+
     /// The work failed for good: a sentence for the owner, a stable code, a private detail.
     #[must_use]
     pub fn fail(error: &str, code: &str, detail: &str) -> Self {
@@ -215,10 +256,20 @@ impl Change {
     }
 }
 
-#[derive(Debug, FromQueryResult)]
-struct Changed {
-    #[allow(dead_code)]
-    id: Uuid,
+/// What a change that was written sets free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Freed {
+    /// The user was at the running limit and is below it now.
+    pub user: bool,
+    /// The provider was at its limit and is below it now.
+    pub provider: bool,
+}
+
+/// A due job that may run now, and its queue.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Follower {
+    pub queue: String,
+    pub id: Uuid,
 }
 
 impl Entity {
@@ -232,52 +283,32 @@ impl Entity {
         job: &NewJob,
         max_queued: i64,
     ) -> Result<bool, DbErr> {
-        let row = Changed::find_by_statement(statement(
-            "with queued as (
-                select count(*) as n from (
-                    select 1 from jobs where user_id = $2 and status = 'PENDING' limit $15) waiting
-            ), job as (
-                insert into jobs (id, user_id, type, queue, provider, model, prompt, input, metadata,
-                                  warnings, cost, deadline_at, request_id, correlation_id, stage)
-                select $1, $2, $3::job_type, $4, $5, $6, $7, $8, $9, $10, $11,
-                       now() + $12 * interval '1 millisecond', $13, $14, 'queued'
-                from queued where n < $15
-                returning *
-            ), sequence as (
-                update event_sequences s set last_seq = s.last_seq + 1
-                from job where s.user_id = job.user_id returning s.last_seq
-            ), event as (
-                insert into job_events (user_id, seq, job_id, payload)
-                select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
-                    'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
-                    'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
-                from job, sequence
-            )
-            select id from job",
-            [
-                job.id.into(),
-                job.user_id.into(),
-                enum_text(&job.r#type).into(),
-                job.queue.clone().into(),
-                job.provider.clone().into(),
-                job.model.clone().into(),
-                job.prompt.clone().into(),
-                job.input.clone().into(),
-                job.metadata.clone().into(),
-                job.warnings.clone().into(),
-                job.cost.into(),
-                job.deadline_ms.into(),
-                job.request_id.clone().into(),
-                job.correlation_id.clone().into(),
-                max_queued.into(),
-            ],
-        ))
-        .one(db)
-        .await?;
-        Ok(row.is_some())
+        let result = db
+            .execute_raw(statement(
+                INSERT,
+                [
+                    job.id.into(),
+                    job.user_id.into(),
+                    enum_text(&job.r#type).into(),
+                    job.queue.clone().into(),
+                    job.provider.clone().into(),
+                    job.model.clone().into(),
+                    job.prompt.clone().into(),
+                    job.input.clone().into(),
+                    job.metadata.clone().into(),
+                    job.warnings.clone().into(),
+                    job.cost.into(),
+                    job.deadline_ms.into(),
+                    job.request_id.clone().into(),
+                    job.correlation_id.clone().into(),
+                    max_queued.into(),
+                ],
+            ))
+            .await?;
+        Ok(result.rows_affected() == 1)
     }
 
-    /// Applies a change for the holder of a claim; `false` when the claim is stale, its lease was
+    /// Applies a change for the holder of a claim; `None` when the claim is stale, its lease was
     /// given back, or the edge is not allowed, and then nothing is written.
     ///
     /// # Errors
@@ -286,14 +317,15 @@ impl Entity {
         db: &impl ConnectionTrait,
         fence: Fence,
         change: &Change,
-    ) -> Result<bool, DbErr> {
+        max_running_per_user: i64,
+    ) -> Result<Option<Freed>, DbErr> {
         let from: Vec<String> = allowed_from(&change.to).iter().map(enum_text).collect();
         let (upstream_mode, upstream_id, upstream) = match &change.upstream {
             Upstream::Keep => (0, None, None),
             Upstream::Forget => (1, None, None),
             Upstream::Set { id, state } => (2, Some(id.clone()), Some(state.clone())),
         };
-        let values: [Value; 19] = [
+        let values: [Value; 20] = [
             fence.job_id.into(),
             fence.claim_no.into(),
             enum_text(&change.to).into(),
@@ -313,17 +345,73 @@ impl Entity {
             change.error.clone().into(),
             change.error_code.clone().into(),
             change.error_detail.clone().into(),
+            max_running_per_user.into(),
         ];
-        let row = Changed::find_by_statement(statement(TRANSITION, values))
+        Freed::find_by_statement(statement(TRANSITION, values))
             .one(db)
-            .await?;
-        Ok(row.is_some())
+            .await
+    }
+
+    /// The first due job of each queue that may run now because of what was freed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn followers(
+        db: &impl ConnectionTrait,
+        freed: Freed,
+        user_id: Uuid,
+        provider: &str,
+    ) -> Result<Vec<Follower>, DbErr> {
+        if !freed.user && !freed.provider {
+            return Ok(Vec::new());
+        }
+        Follower::find_by_statement(statement(
+            "select distinct on (queue) queue, id from jobs
+             where status = 'PENDING' and next_run_at <= now()
+               and (($1 and user_id = $3) or ($2 and provider = $4))
+             order by queue, priority desc, turn, created_at",
+            [
+                freed.user.into(),
+                freed.provider.into(),
+                user_id.into(),
+                provider.into(),
+            ],
+        ))
+        .all(db)
+        .await
     }
 }
 
+/// The turn follows the user's last waiting job of the queue and the queue's next one: see the column.
+const INSERT: &str = concat!(
+    "
+with place as (
+    select greatest(
+        (select max(turn) from jobs where user_id = $2 and queue = $4 and status = 'PENDING'),
+        (select turn from jobs where queue = $4 and status = 'PENDING'
+         order by priority desc, turn, created_at limit 1)) as turn
+), lane as (
+    update event_sequences s set last_seq = s.last_seq + 1, waiting = s.waiting + 1
+    where s.user_id = $2 and s.waiting < $15
+    returning s.user_id, s.last_seq
+), job as (
+    insert into jobs (id, user_id, type, queue, provider, model, prompt, input, metadata,
+                      warnings, cost, deadline_at, request_id, correlation_id, stage, turn)
+    select $1, $2, $3::job_type, $4, $5, $6, $7, $8, $9, $10, $11,
+           now() + $12 * interval '1 millisecond', $13, $14, 'queued', coalesce(place.turn, 0) + 1
+    from lane, place
+    returning *
+), ",
+    event!(),
+    "
+select id from job"
+);
+
 /// `next_run_at` of a kept lease is left to the heartbeat. It counts from the transaction's start, as
-/// the delivery does that is sent with the change: otherwise that would come a moment too early.
-const TRANSITION: &str = "
+/// the delivery does that is sent with the change: otherwise that would come a moment too early. A
+/// leased job is always PROCESSING, so leaving that state frees a slot.
+const TRANSITION: &str = concat!(
+    "
 with job as (
     update jobs set
         status = $3::job_status,
@@ -331,9 +419,11 @@ with job as (
         next_run_at = case
             when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then null
             when $6 then next_run_at
+            when cancel_requested_at is not null then now()
             else least(now() + coalesce($9, 0) * interval '1 millisecond', greatest(deadline_at, now())) end,
         progress = coalesce($7, progress),
-        stage = coalesce($8, stage),
+        stage = case when cancel_requested_at is not null and $3 in ('PENDING', 'PROCESSING')
+            then stage else coalesce($8, stage) end,
         tries = tries + $10,
         upstream_id = case $11 when 0 then upstream_id else $12 end,
         upstream = case $11 when 0 then upstream else $13 end,
@@ -349,17 +439,21 @@ with job as (
     where id = $1 and claim_no = $2 and lease_owner is not null
       and status = any (string_to_array($4, ',')::job_status[])
     returning *
-), sequence as (
-    update event_sequences s set last_seq = s.last_seq + 1
-    from job where $5 and s.user_id = job.user_id returning s.last_seq
-), event as (
-    insert into job_events (user_id, seq, job_id, payload)
-    select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
-        'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
-        'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
-        -- Watchers of a batch see how each item stands.
-        || case when job.type = 'BATCH_GENERATION' and job.result is not null
-            then jsonb_build_object('result', job.result - 'files') else '{}' end
-    from job, sequence
-)
-select id from job";
+), lane as (
+    update event_sequences s set
+        last_seq = s.last_seq + 1,
+        waiting = s.waiting + (case when $3 = 'PENDING' then 1 else 0 end),
+        running = s.running - (case when $3 = 'PROCESSING' then 0 else 1 end)
+    from job where $5 and s.user_id = job.user_id
+    returning s.user_id, s.last_seq, s.running
+), gate as (
+    update provider_gates g set running = g.running - 1
+    from job where $3 <> 'PROCESSING' and job.is_gated and g.provider = job.provider
+    returning g.running, g.max_running
+), ",
+    event!(),
+    "
+select $3 <> 'PROCESSING' and coalesce((select running >= $20 - 1 from lane), false) as \"user\",
+       coalesce((select running >= max_running - 1 from gate), false) as provider
+from job"
+);

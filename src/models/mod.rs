@@ -4,11 +4,13 @@
 pub mod _entities;
 
 pub mod auth_sessions;
+pub mod delivery_outbox;
 pub mod job_events;
 pub mod job_items;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
+pub mod provider_gates;
 pub mod r2_files;
 pub mod scalars;
 pub mod users;

@@ -6,11 +6,7 @@
 mod admin;
 mod worker;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use apalis_postgres::PostgresStorage;
 use async_trait::async_trait;
@@ -25,7 +21,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{Carrier, Delivery, wake::Bells};
+use super::{Carrier, Delivery, handlers::Handlers, wake::Bells};
 use crate::{models::statement, settings};
 
 /// Queue of workers that name none.
@@ -48,10 +44,6 @@ struct Envelope {
     tags: Vec<String>,
 }
 
-/// Loco's type-erased workers by class name.
-#[derive(Clone, Default)]
-struct Handlers(Arc<RwLock<HashMap<String, Arc<JobHandler>>>>);
-
 /// apalis on Postgres behind Loco's queue trait and our carrier trait.
 #[derive(Clone)]
 pub struct ApalisQueue {
@@ -61,7 +53,6 @@ pub struct ApalisQueue {
     poll_interval: Duration,
     shutdown: Duration,
     bells: Bells,
-    stop: CancellationToken,
 }
 
 impl ApalisQueue {
@@ -71,19 +62,22 @@ impl ApalisQueue {
     pub fn new(pool: PgPool, queue: &settings::Queue, shutdown: Duration) -> Self {
         Self {
             pool,
-            handlers: Handlers::default(),
+            handlers: Handlers::new(&queue.concurrency),
             concurrency: queue.concurrency.clone(),
             poll_interval: Duration::from_millis(queue.poll_interval_ms),
             shutdown,
             bells: Bells::default(),
-            stop: CancellationToken::new(),
         }
     }
 
-    /// Resolves when the process begins to end.
+    /// The workers that deliveries are handed to.
     #[must_use]
-    pub fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
+    pub fn handlers(&self) -> Handlers {
+        self.handlers.clone()
+    }
+
+    fn stop(&self) -> CancellationToken {
+        self.handlers.stop_token()
     }
 
     fn envelope(class: String, args: Json, tags: Vec<String>) -> Result<Vec<u8>> {
@@ -222,11 +216,7 @@ impl QueueProvider for ApalisQueue {
     }
 
     async fn register_handler(&self, name: String, handler: JobHandler) -> Result<()> {
-        self.handlers
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, Arc::new(handler));
+        self.handlers.register(name, handler);
         Ok(())
     }
 
@@ -247,8 +237,8 @@ impl QueueProvider for ApalisQueue {
             ));
         }
         let options = (*self.pool.connect_options()).clone();
-        let listener = tokio::spawn(self.bells.clone().listen(options, self.stop.clone()));
-        self.stop.cancelled().await;
+        let listener = tokio::spawn(self.bells.clone().listen(options, self.stop()));
+        self.stop().cancelled().await;
         // Running steps finish or are handed back by the jobs room within the same time.
         let drained = tokio::time::timeout(self.shutdown, async {
             while workers.join_next().await.is_some() {}
@@ -313,7 +303,7 @@ impl QueueProvider for ApalisQueue {
     }
 
     fn shutdown(&self) -> Result<()> {
-        self.stop.cancel();
+        self.stop().cancel();
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! Carriers: what brings a delivery to a worker. A delivery says "there is work for this queue"; the
-//! jobs table says which. Everything that names apalis is in `apalis.rs` and the files below it.
+//! jobs table says which. Everything that names apalis is in `apalis.rs` and the files below it, and
+//! everything about Cloud Tasks in `cloud_tasks.rs` and below.
 
 pub mod apalis;
+pub mod cloud_tasks;
+pub mod handlers;
+pub mod push;
 mod wake;
 
 use std::sync::Arc;
@@ -50,6 +54,30 @@ pub trait Carrier: Send + Sync {
     /// # Errors
     /// When the database fails.
     async fn live_deliveries(&self, queue: &str) -> Result<i64, DbErr>;
+
+    /// Which of these due jobs of a queue need another delivery, because none is left that could
+    /// bring them to a worker.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn undelivered(&self, queue: &str, due: Vec<Uuid>) -> Result<Vec<Uuid>, DbErr> {
+        // A delivery serves any job of its queue, so counting is enough.
+        let live = usize::try_from(self.live_deliveries(queue).await?).unwrap_or(usize::MAX);
+        let missing = due.len().saturating_sub(live);
+        Ok(due.into_iter().take(missing).collect())
+    }
+
+    /// A transaction with deliveries of this process was committed. Only a hint that saves waiting.
+    fn committed(&self) {}
+
+    /// A delivery for this job arrived from outside; `task` is the carrier's name of it, if known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn arrived(&self, job_id: Uuid, task: Option<&str>) -> Result<(), DbErr> {
+        let _ = (job_id, task);
+        Ok(())
+    }
 
     /// Deletes finished deliveries older than `days`, at most `batch`.
     ///

@@ -3,7 +3,7 @@
 use loco_rs::environment::Environment;
 use url::Url;
 
-use super::{Secret, Settings};
+use super::{Secret, Settings, carriers};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
@@ -27,6 +27,7 @@ pub fn validate(settings: &Settings, database_uri: &str, environment: &Environme
     if *environment == Environment::Production {
         production(settings, database_uri, &mut faults);
     }
+    carriers::check(settings, &mut faults);
     faults
 }
 
@@ -59,6 +60,7 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
     for (name, secret) in [
         ("SUPABASE_JWT_SECRET", &settings.auth.supabase_jwt_secret),
         ("JWT_SECRET", &settings.auth.jwt_secret),
+        ("INTERNAL_API_KEY", &settings.queue.internal_api_key),
     ] {
         if let Some(secret) = secret
             && is_weak(secret)
@@ -161,6 +163,22 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             faults.push(format!("{name} must not be below 0"));
         }
     }
+    let breaker = &settings.generation.breaker;
+    if breaker.failures < 1 || breaker.open_ms == 0 || breaker.max_open_ms < breaker.open_ms {
+        faults.push(
+            "settings.generation.breaker needs failures and open_ms above 0, and max_open_ms not below open_ms"
+                .to_owned(),
+        );
+    }
+    for (provider, limits) in settings.providers.limits() {
+        if limits.max_running.is_some_and(|n| n < 1)
+            || limits.starts_per_minute.is_some_and(|n| n < 1)
+        {
+            faults.push(format!(
+                "settings.providers.{provider}.limits must be at least 1, or null"
+            ));
+        }
+    }
     for (queue, slots) in &settings.queue.concurrency {
         if *slots == 0 {
             faults.push(format!(
@@ -195,7 +213,7 @@ fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
 }
 
 /// A base address must be https, or http on loopback.
-fn base_url(text: &str) -> Result<(), &'static str> {
+pub(super) fn base_url(text: &str) -> Result<(), &'static str> {
     let url = Url::parse(text).map_err(|_| "is not an address")?;
     match url.scheme() {
         "https" => Ok(()),

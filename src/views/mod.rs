@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod health;
 pub mod jobs;
+pub mod process;
 pub mod r2_files;
 pub mod users;
 

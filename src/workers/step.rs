@@ -49,6 +49,7 @@ async fn work(pipeline: &Pipeline, leases: &Arc<Leases>, lease: &Lease) -> Resul
     let outcome = tokio::select! {
         outcome = pipeline.step(&lease.job) => outcome,
         () = lease.lost.cancelled() => Err(JobError::Stale),
+        () = lease.unwanted.cancelled() => pipeline.cancel(&lease.job).await,
         () = leases.cut() => pipeline.hand_back(&lease.job).await,
     };
     match outcome {

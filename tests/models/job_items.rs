@@ -2,7 +2,7 @@
 
 use daygen::models::{
     job_items::{Entity, Fault, ItemChange},
-    jobs::{self, ClaimLimits, Fence},
+    jobs::{self, Claim, ClaimLimits, Fence},
     r2_files::NewFile,
 };
 use daygen::payments::ledger::invariants;
@@ -51,12 +51,20 @@ async fn a_worker_presumed_dead_changes_no_item() {
             let user = app.user().await;
             app.batch(&user, &["a fox", "a hare"], 2).await;
             let db = &app.ctx.db;
-            let claim =
-                || jobs::Entity::claim(db, "batch-generation-queue", Uuid::new_v4(), LIMITS);
-            let old = claim().await.unwrap().unwrap();
+            let claim = async || {
+                let queue = "batch-generation-queue";
+                match jobs::Entity::claim(db, queue, Uuid::new_v4(), LIMITS)
+                    .await
+                    .unwrap()
+                {
+                    Claim::Job(job) => *job,
+                    other => panic!("{other:?}"),
+                }
+            };
+            let old = claim().await;
             app.execute("update jobs set next_run_at = now() - interval '1 second'")
                 .await;
-            let new = claim().await.unwrap().unwrap();
+            let new = claim().await;
             let changes = [
                 ItemChange::submitted("task-1", json!({}), 0),
                 ItemChange::retry(0, true, true, &fault()),

@@ -1,10 +1,11 @@
 //! The app on a real socket, with its own database and bucket.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use daygen::{
     app::App,
     http::server::{self, Limits},
+    models::provider_gates,
     payments::ledger::invariants,
     settings::Settings,
     storage::Storage,
@@ -20,14 +21,17 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{bfl, cluster::TestDatabase, s3, s3::TestBucket, tokens};
+use super::{bfl, cloud_tasks, cluster::TestDatabase, s3, s3::TestBucket, tokens};
+
+/// Key of `POST /api/jobs/process` in apps that Cloud Tasks brings jobs to.
+pub const INTERNAL_KEY: &str = "internal-key-of-the-tests-that-is-long-enough";
 
 /// A running app.
 pub struct TestApp {
     pub ctx: AppContext,
     pub base: String,
-    pub bucket: TestBucket,
-    pub database: TestDatabase,
+    pub bucket: Arc<TestBucket>,
+    pub database: Arc<TestDatabase>,
     client: reqwest::Client,
     stop: CancellationToken,
 }
@@ -61,6 +65,9 @@ impl Answer {
 pub struct Builder {
     settings: Vec<(String, Value)>,
     has_worker: bool,
+    is_held: bool,
+    is_pushed: bool,
+    on: Option<(Arc<TestDatabase>, Arc<TestBucket>)>,
 }
 
 impl Builder {
@@ -76,6 +83,29 @@ impl Builder {
         self
     }
 
+    /// The same, but nothing is taken from the queue before [`TestApp::work`].
+    pub fn held_worker(mut self) -> Self {
+        self.has_worker = true;
+        self.is_held = true;
+        self
+    }
+
+    /// Uses the database and the bucket of another app.
+    pub fn on(mut self, app: &TestApp) -> Self {
+        self.on = Some((Arc::clone(&app.database), Arc::clone(&app.bucket)));
+        self
+    }
+
+    /// Has jobs carried by a stand-in of Cloud Tasks, which brings them back to this app.
+    pub fn cloud_tasks(mut self, tasks: &cloud_tasks::CloudTasks) -> Self {
+        self.is_pushed = true;
+        self.set("/queue/cloud_tasks/enabled", "true")
+            .set("/queue/cloud_tasks/project", cloud_tasks::PROJECT)
+            .set("/queue/cloud_tasks/location", cloud_tasks::LOCATION)
+            .set("/queue/cloud_tasks/api_base", tasks.base.as_str())
+            .set("/queue/internal_api_key", INTERNAL_KEY)
+    }
+
     /// Sends flux to a stand-in of its API.
     pub fn flux(self, bfl: &bfl::Bfl) -> Self {
         self.set("/providers/flux/api_key", bfl::KEY)
@@ -87,10 +117,7 @@ impl Builder {
         let app = TestApp::start(self).await;
         test(&app).await;
         app.assert_clean_books().await;
-        app.stop.cancel();
-        if let Some(queue) = &app.ctx.queue_provider {
-            queue.shutdown().unwrap();
-        }
+        app.stop();
     }
 }
 
@@ -104,8 +131,16 @@ impl TestApp {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        let database = TestDatabase::migrated().await;
-        let bucket = TestBucket::start().await;
+        let (database, bucket) = match builder.on {
+            Some(shared) => shared,
+            None => (
+                Arc::new(TestDatabase::migrated().await),
+                Arc::new(TestBucket::start().await),
+            ),
+        };
+        let listener = server::bind("127.0.0.1", 0).await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let base = format!("http://{address}");
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         let mut config = Environment::Test.load_from_folder(&folder).unwrap();
         config.database.uri.clone_from(&database.uri);
@@ -120,6 +155,9 @@ impl TestApp {
             ("/storage/endpoint".to_owned(), json!(bucket.endpoint)),
             ("/storage/bucket".to_owned(), json!(s3::BUCKET)),
         ];
+        if builder.is_pushed {
+            own.push(("/http/public_url".to_owned(), json!(base)));
+        }
         own.extend(builder.settings);
         for (pointer, value) in own {
             *settings
@@ -134,9 +172,6 @@ impl TestApp {
         };
         let boot = App::boot(mode, &Environment::Test, config).await.unwrap();
         let ctx = boot.app_context;
-        let listener = server::bind("127.0.0.1", 0).await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        let base = format!("http://{address}");
         Storage::of(&ctx)
             .unwrap()
             .set_public_base(&format!("{base}/files"));
@@ -152,17 +187,31 @@ impl TestApp {
             limits,
             stopped,
         ));
-        if builder.has_worker {
-            let queue = ctx.queue_provider.clone().unwrap();
-            tokio::spawn(async move { queue.run(vec![]).await.unwrap() });
-        }
-        Self {
+        let app = Self {
             ctx,
             base,
             bucket,
             database,
             client: reqwest::Client::new(),
             stop,
+        };
+        if builder.has_worker && !builder.is_held {
+            app.work();
+        }
+        app
+    }
+
+    /// Begins to take deliveries from the queue.
+    pub fn work(&self) {
+        let queue = self.ctx.queue_provider.clone().unwrap();
+        tokio::spawn(async move { queue.run(vec![]).await.unwrap() });
+    }
+
+    /// Ends listener and queue, as at the end of the test.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        if let Some(queue) = &self.ctx.queue_provider {
+            queue.shutdown().unwrap();
         }
     }
 
@@ -289,9 +338,19 @@ impl TestApp {
     pub async fn until<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,
+        probe: impl FnMut() -> F,
+    ) -> T {
+        self.within(Duration::from_secs(30), what, probe).await
+    }
+
+    /// [`TestApp::until`] with a bound of its own.
+    pub async fn within<T, F: Future<Output = Option<T>>>(
+        &self,
+        bound: Duration,
+        what: &str,
         mut probe: impl FnMut() -> F,
     ) -> T {
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        let waited = tokio::time::timeout(bound, async {
             let mut interval = tokio::time::interval(Duration::from_millis(20));
             loop {
                 interval.tick().await;
@@ -321,8 +380,12 @@ impl TestApp {
         self.ctx.db.execute_unprepared(sql).await.unwrap();
     }
 
-    /// The ledger's invariants hold.
+    /// The ledger's invariants hold, and the counters behind the limits are what they count.
     pub async fn assert_clean_books(&self) {
+        let wrong = provider_gates::Entity::miscounts(&self.ctx.db)
+            .await
+            .unwrap();
+        assert_eq!(wrong, []);
         let grace = self.settings().credits.grace;
         let violations = invariants::check(&self.ctx.db, grace).await.unwrap();
         assert!(violations.is_empty(), "{violations:#?}");

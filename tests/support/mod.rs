@@ -3,11 +3,13 @@
 
 pub mod app;
 pub mod bfl;
+pub mod cloud_tasks;
 pub mod cluster;
+pub mod google;
 pub mod pictures;
 pub mod processes;
 pub mod s3;
 pub mod snapshot;
 pub mod tokens;
 
-pub use app::{Answer, TestApp, TestUser, test_app};
+pub use app::{Answer, Builder, INTERNAL_KEY, TestApp, TestUser, test_app};

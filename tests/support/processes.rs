@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    bfl,
+    INTERNAL_KEY, bfl,
+    cloud_tasks::{self, CloudTasks},
     s3::{self, TestBucket},
     tokens,
 };
@@ -29,6 +30,19 @@ pub enum Pace {
 
 /// A process that is killed with this value.
 pub struct Process(Child);
+
+/// How a process shares the work of an app whose jobs Cloud Tasks carries.
+pub struct Pushed<'a> {
+    pub tasks: &'a CloudTasks,
+    /// Public address that tasks are made for.
+    pub public_url: &'a str,
+}
+
+/// A port that is free now; nobody else on this machine is asked to take it before the app does.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
 
 impl Installation<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
@@ -80,6 +94,26 @@ impl Installation<'_> {
         Process(child)
     }
 
+    /// Starts a process in any mode.
+    pub fn start(&self, arguments: &[&str], port: u16, pushed: Option<&Pushed<'_>>) -> Process {
+        let mut command = self.command(&[&["start", "--no-banner"], arguments].concat());
+        command
+            .env("PORT", port.to_string())
+            .env("BINDING", "127.0.0.1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(pushed) = pushed {
+            command
+                .env("ENABLE_CLOUD_TASKS", "true")
+                .env("GOOGLE_CLOUD_PROJECT", cloud_tasks::PROJECT)
+                .env("GOOGLE_CLOUD_LOCATION", cloud_tasks::LOCATION)
+                .env("CLOUD_TASKS_API_BASE", &pushed.tasks.base)
+                .env("API_BASE_URL", pushed.public_url)
+                .env("INTERNAL_API_KEY", INTERNAL_KEY);
+        }
+        Process(command.spawn().unwrap())
+    }
+
     /// Runs a command of the binary to its end.
     pub async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
@@ -98,11 +132,9 @@ pub struct Newcomer {
 impl Newcomer {
     pub fn new() -> Self {
         let home = std::env::temp_dir().join(format!("daygen-home-{}", uuid::Uuid::new_v4()));
-        // Free now; nobody else on this machine is asked to take it before the app does.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
             home,
-            port: listener.local_addr().unwrap().port(),
+            port: free_port(),
         }
     }
 
@@ -156,12 +188,26 @@ impl Process {
         self.0.wait().unwrap();
     }
 
-    /// SIGTERM, then waits for the end; gives whether it ended by itself in time.
-    pub async fn terminate(&mut self) -> bool {
+    fn signal(&self, name: &str) {
         Command::new("kill")
-            .args(["-TERM", &self.0.id().to_string()])
+            .args([name, &self.0.id().to_string()])
             .status()
             .unwrap();
+    }
+
+    /// SIGSTOP: it lives, but nothing of it runs.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// SIGTERM, then waits for the end; gives whether it ended by itself in time.
+    pub async fn terminate(&mut self) -> bool {
+        self.signal("-TERM");
         for _ in 0..500 {
             if self.0.try_wait().unwrap().is_some() {
                 return true;

@@ -99,3 +99,27 @@ async fn production_names_everything_that_is_missing_at_once() {
         String::from_utf8(output.stderr).unwrap()
     );
 }
+
+#[tokio::test]
+async fn production_with_cloud_tasks_names_what_it_lacks_too() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_daygen-cli"))
+        .args(["start"])
+        .env_clear()
+        .env("LOCO_ENV", "production")
+        .env("ENABLE_CLOUD_TASKS", "true")
+        .env("GOOGLE_CLOUD_PROJECT", "a project")
+        .env("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/account.json")
+        .env("CLOUD_TASKS_API_BASE", "http://tasks.example.com")
+        .env("GOOGLE_METADATA_BASE", "http://metadata.example.com")
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    insta::assert_snapshot!(
+        "production_with_cloud_tasks",
+        String::from_utf8(output.stderr).unwrap()
+    );
+}

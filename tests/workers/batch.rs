@@ -465,20 +465,65 @@ async fn a_cancelled_batch_keeps_and_charges_what_is_finished() {
 }
 
 #[tokio::test]
-async fn a_batch_cancelled_before_anything_is_finished_costs_nothing() {
+async fn the_owner_cancels_a_running_batch_and_keeps_what_is_finished() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow", "never begun"], 1).await;
+            app.until("the first picture", || async {
+                (app.job(&user, &id).await["metadata"]["resultCount"] == 1).then_some(())
+            })
+            .await;
+            let path = format!("/api/jobs/{id}/cancel");
+            let answer = app.post(&path, Some(&user.token), json!({})).await;
+            assert_eq!(answer.status, 202, "{}", answer.json);
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["status"], "CANCELLED", "{job}");
+            assert_eq!(job["metadata"]["resultCount"], 1, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions_of("never begun"), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_cancelled_before_it_begins_costs_nothing() {
     test_app()
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["a fox", "a hare"], 1).await;
-            let lease = claim(app).await;
-            let pipeline = Pipeline::of(&app.ctx).unwrap();
-            pipeline.cancel_batch(&lease.job).await.unwrap();
-            let job = app.job(&user, &id).await;
-            assert_eq!(
-                (&job["status"], &job["resultUrl"]),
-                (&json!("CANCELLED"), &Value::Null)
-            );
+            let path = format!("/api/jobs/{id}/cancel");
+            let answer = app.post(&path, Some(&user.token), json!({})).await;
+            assert_eq!(answer.status, 200, "{}", answer.json);
+            assert_eq!(app.job(&user, &id).await["status"], "CANCELLED");
+            assert_eq!(app.credits(&user).await, 20);
+            let closed = "select count(*) from job_items where status = 'FAILED' and error_code = 'CANCELLED'";
+            assert_eq!(app.count(closed).await, 2);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn while_the_breaker_is_open_a_batch_begins_no_items() {
+    let bfl = Bfl::start().await;
+    let fault = (503, json!({"detail": "overloaded"}));
+    bfl.fail_submissions(vec![fault; 2]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set("/generation/breaker/failures", 2)
+        .set("/generation/breaker/open_ms", 1_500)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a", "b", "c", "d", "e"], 2).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 5, "{job}");
             assert_consistent(app, &user, &job, 20).await;
+            assert!(app.count("select max(tries)::bigint from job_items").await <= 2);
         })
         .await;
 }

@@ -1,7 +1,9 @@
 //! Workers through the queue.
 
 mod batch;
+mod cloud_tasks;
 mod flux;
 mod image_generation;
+mod limits;
 mod upscale;
 mod video;

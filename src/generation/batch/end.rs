@@ -1,5 +1,6 @@
 //! The end of a batch: what is done is delivered and charged, the rest goes back.
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::BatchInput;
@@ -7,6 +8,7 @@ use crate::{
     generation::{
         error::{FaultClass, ProviderError},
         pipeline::Pipeline,
+        provider::Task,
         request::{Kind, public_options},
     },
     jobs::{JobError, settle::BatchEnd},
@@ -16,9 +18,6 @@ use crate::{
     },
     storage::ObjectKey,
 };
-
-/// Code of the items that a cancelled batch did not get to.
-const CANCELLED: &str = "CANCELLED";
 
 /// What is said of one item that failed.
 pub(super) fn fault_of(error: &ProviderError) -> Fault {
@@ -57,11 +56,17 @@ impl Pipeline {
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn cancel_batch(&self, job: &Claimed) -> Result<(), JobError> {
         let items = Entity::of_job(&self.db, job.id).await?;
-        let rest = Fault {
-            error: "The batch was cancelled. This picture is not charged.".to_owned(),
-            code: CANCELLED.to_owned(),
-            detail: "cancelled".to_owned(),
-        };
+        let tasks = items
+            .iter()
+            .filter(|item| !item.is_final())
+            .filter_map(|item| {
+                Some(Task {
+                    id: item.upstream_id.clone()?,
+                    state: item.upstream.clone().unwrap_or_default(),
+                })
+            });
+        join_all(tasks.map(|task| async move { self.cancel_upstream(job, &task).await })).await;
+        let rest = Fault::cancelled();
         let end = BatchEnd {
             is_cancelled: true,
             ..self.batch_end(job, &items, rest.clone(), rest)

@@ -9,12 +9,13 @@ use tokio::sync::{Mutex, OnceCell};
 use super::end::fault_of;
 use crate::{
     generation::{
+        RequestError,
         error::{FaultClass, ProviderError},
         pipeline::{Pipeline, millis},
         provider::{Output, Provider, Reference, Submission, Task, Work},
         request::Input,
         retry::{Decision, decide},
-        steps::{Place, alarm, first_looks, look},
+        steps::{Place, alarm},
     },
     jobs::JobError,
     models::{
@@ -76,7 +77,10 @@ impl Bench<'_> {
                     id: id.clone(),
                     state: item.upstream.clone().unwrap_or_default(),
                 };
-                look(self.provider, &task, item.upstream_since).await?
+                let since = item.upstream_since;
+                self.pipeline
+                    .look(self.job, self.provider, &task, since)
+                    .await?
             }
             None => self.begin(item).await?,
         };
@@ -94,12 +98,14 @@ impl Bench<'_> {
             .references
             .get_or_try_init(|| pipeline.references(self.picture))
             .await?;
+        self.heed_breaker().await?;
         let input = self.input(item);
         let work = Work {
             input: &input,
             references,
         };
-        let task = match self.provider.submit(&work).await? {
+        let submitted = pipeline.submit(self.job, self.provider, &work).await?;
+        let task = match submitted {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -116,7 +122,19 @@ impl Bench<'_> {
             provider.name = self.job.provider,
             "an item was submitted upstream"
         );
-        Ok(first_looks(self.provider, &task).await?)
+        Ok(pipeline.first_looks(self.job, self.provider, &task).await?)
+    }
+
+    /// A provider that is left alone gets no new items; what is upstream is looked after.
+    async fn heed_breaker(&self) -> Result<(), ProviderError> {
+        match self.pipeline.gates.check(&self.job.provider).await {
+            Err(RequestError::Suspended { retry_in, .. }) => {
+                let detail = "the provider is left alone for now";
+                Err(ProviderError::new(FaultClass::RateLimited, detail).after(Some(retry_in)))
+            }
+            // The breaker spares calls; not knowing it forbids none.
+            _ => Ok(()),
+        }
     }
 
     /// Fetches and stores the picture and ends the item with it.

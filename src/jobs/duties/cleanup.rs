@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 
 use super::Bench;
-use crate::models::{auth_sessions, job_events};
+use crate::models::{auth_sessions, delivery_outbox, job_events};
 
 /// Rows deleted of one kind at one turn.
 const BATCH: i64 = 1_000;
@@ -19,7 +19,8 @@ const EVENT_DAYS: i32 = 7;
 /// When the database fails.
 pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
     let days = i32::try_from(bench.settings.queue.retention_days).unwrap_or(i32::MAX);
-    let deliveries = bench.carrier.purge(days, BATCH).await?;
+    let deliveries = bench.carrier.purge(days, BATCH).await?
+        + delivery_outbox::Entity::purge(&bench.db, days, BATCH).await?;
     let events = job_events::Entity::purge(&bench.db, EVENT_DAYS, BATCH).await?;
     let sessions = auth_sessions::Entity::purge(&bench.db, BATCH).await?;
     if deliveries + events + sessions > 0 {

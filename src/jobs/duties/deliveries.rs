@@ -7,13 +7,15 @@ use sea_orm::DbErr;
 
 use super::Bench;
 use crate::{
-    jobs::worker_of,
+    jobs::delivery_to,
     models::{begin, jobs::Entity},
     queue::{Delivery, GENERATION_QUEUES},
 };
 
 /// Deliveries sent for one queue at one turn.
-const BATCH: i64 = 200;
+const BATCH: usize = 200;
+/// Due jobs of one queue that are looked at in one turn.
+const LOOK: i64 = 2_000;
 
 /// One turn of the duty.
 ///
@@ -21,29 +23,29 @@ const BATCH: i64 = 200;
 /// When the database fails.
 pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
     for queue in GENERATION_QUEUES {
-        let Some(worker) = worker_of(queue) else {
-            continue;
-        };
-        let live = bench.carrier.live_deliveries(queue).await?;
         let max_running = bench.settings.jobs.max_running_per_user;
-        let missing = Entity::missing_deliveries(&bench.db, queue, max_running, live)
-            .await?
-            .min(BATCH);
-        if missing == 0 {
+        let due = Entity::due(&bench.db, queue, max_running, LOOK).await?;
+        if due.is_empty() {
             continue;
         }
-        let delivery = Delivery {
-            queue: queue.to_owned(),
-            worker: worker.to_owned(),
-            job_id: uuid::Uuid::nil(),
-            delay_ms: 0,
-            priority: 0,
-        };
-        let count = usize::try_from(missing).unwrap_or_default();
+        let mut missing = bench.carrier.undelivered(queue, due).await?;
+        missing.truncate(BATCH);
+        let deliveries: Vec<Delivery> = missing
+            .into_iter()
+            .filter_map(|job_id| delivery_to(queue, job_id))
+            .collect();
+        if deliveries.is_empty() {
+            continue;
+        }
         let txn = begin(&bench.db).await?;
-        bench.carrier.deliver(&txn, &vec![delivery; count]).await?;
+        bench.carrier.deliver(&txn, &deliveries).await?;
         txn.commit().await?;
-        tracing::info!(queue, missing, "due jobs without a delivery got a new one");
+        bench.carrier.committed();
+        tracing::info!(
+            queue,
+            missing = deliveries.len(),
+            "due jobs without a delivery got a new one"
+        );
     }
     Ok(())
 }

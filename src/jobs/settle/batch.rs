@@ -2,7 +2,7 @@
 //! jobs: one transaction each, locks in the order reservation, credit accounts, job, event sequence;
 //! items come after their job.
 
-use super::{DELETION_GRACE_MS, Settler, delivery, settled};
+use super::{DELETION_GRACE_MS, Settler, settled};
 use crate::{
     jobs::JobError,
     models::{
@@ -79,9 +79,10 @@ impl Settler<'_> {
         let items = job_items::Entity::of_job(&txn, job.id).await?;
         let progress = Tally::of(&items).progress();
         let change = Change::batch_progress(progress, outcome(&items));
-        if !Entity::transition(&txn, job.fence(), &change).await? {
-            return Err(JobError::Stale);
-        }
+        let max_running = self.jobs.max_running_per_user;
+        Entity::transition(&txn, job.fence(), &change, max_running)
+            .await?
+            .ok_or(JobError::Stale)?;
         txn.commit().await?;
         Ok(())
     }
@@ -98,17 +99,13 @@ impl Settler<'_> {
         delay_ms: i64,
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
-        if !Entity::transition(&txn, job.fence(), &Change::wait(delay_ms)).await? {
-            txn.rollback().await?;
-            return Err(JobError::Stale);
-        }
+        self.send_again(&txn, job, &Change::wait(delay_ms), delay_ms)
+            .await?;
         if !due.is_empty() {
             job_items::Entity::schedule(&txn, job.id, due).await?;
         }
-        self.carrier
-            .deliver(&txn, &[delivery(job, delay_ms)])
-            .await?;
         txn.commit().await?;
+        self.carrier.committed();
         Ok(())
     }
 
@@ -191,6 +188,7 @@ impl Settler<'_> {
         }
         self.drop_inputs(&txn, job).await?;
         txn.commit().await?;
+        self.carrier.committed();
         tracing::info!(
             job.id = %job.id,
             user.id = %job.user_id,

@@ -7,9 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
-    #[sea_orm(unique_key = "delivery_outbox_job_id_claim_no_key")]
     pub job_id: Uuid,
-    #[sea_orm(unique_key = "delivery_outbox_job_id_claim_no_key")]
     pub claim_no: i32,
     #[sea_orm(column_type = "Text")]
     pub queue: String,
@@ -20,6 +18,12 @@ pub struct Model {
     pub last_error: Option<String>,
     pub created_at: DateTimeWithTimeZone,
     pub sent_at: Option<DateTimeWithTimeZone>,
+    #[sea_orm(column_type = "Text")]
+    pub worker: String,
+    pub retry_at: DateTimeWithTimeZone,
+    pub check_at: Option<DateTimeWithTimeZone>,
+    pub checks: i32,
+    pub taken_at: Option<DateTimeWithTimeZone>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

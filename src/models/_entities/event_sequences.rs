@@ -8,6 +8,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
     pub last_seq: i64,
+    pub waiting: i32,
+    pub running: i32,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

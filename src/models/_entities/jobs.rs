@@ -60,6 +60,9 @@ pub struct Model {
     pub updated_at: DateTimeWithTimeZone,
     pub started_at: Option<DateTimeWithTimeZone>,
     pub completed_at: Option<DateTimeWithTimeZone>,
+    pub turn: i64,
+    pub cancel_requested_at: Option<DateTimeWithTimeZone>,
+    pub is_gated: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,6 +15,7 @@ pub use super::jobs::Entity as Jobs;
 pub use super::local_accounts::Entity as LocalAccounts;
 pub use super::object_deletions::Entity as ObjectDeletions;
 pub use super::payments::Entity as Payments;
+pub use super::provider_gates::Entity as ProviderGates;
 pub use super::r2_files::Entity as R2Files;
 pub use super::refresh_tokens::Entity as RefreshTokens;
 pub use super::stripe_events::Entity as StripeEvents;

@@ -1,7 +1,7 @@
 //! Taking a due job: fairly, fenced, and never two processes at once.
 
 use chrono::{DateTime, FixedOffset};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, prelude::Uuid};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, RuntimeErr, prelude::Uuid};
 use serde_json::Value as Json;
 
 use super::{Entity, Fence, JobType, job_type_of};
@@ -35,6 +35,9 @@ pub struct Claimed {
     pub upstream: Option<Json>,
     pub upstream_since: Option<DateTime<FixedOffset>>,
     pub is_past_deadline: bool,
+    pub is_cancel_requested: bool,
+    /// Its provider failed lately: a success has to be reported.
+    pub is_provider_suspect: bool,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
 }
@@ -70,26 +73,82 @@ impl FromQueryResult for Claimed {
             upstream: row.try_get(prefix, "upstream")?,
             upstream_since: row.try_get(prefix, "upstream_since")?,
             is_past_deadline: row.try_get(prefix, "is_past_deadline")?,
+            is_cancel_requested: row.try_get(prefix, "is_cancel_requested")?,
+            is_provider_suspect: row.try_get(prefix, "is_provider_suspect")?,
             request_id: row.try_get(prefix, "request_id")?,
             correlation_id: row.try_get(prefix, "correlation_id")?,
         })
     }
 }
 
-/// Jobs already running (waiting for upstream, or left by a dead worker) go first and need no free
-/// slot; among waiting ones the user with the fewest running jobs is served first, then the oldest.
-/// A lease that ran out counts as a rescue.
-const CLAIM: &str = "
-with running as materialized (
-    select user_id, count(*) as n from jobs where status = 'PROCESSING' group by user_id
-), due as (
-    select j.id, j.status as old_status, j.lease_owner is not null as was_leased
-    from jobs j left join running r on r.user_id = j.user_id
-    where j.queue = $1 and j.status in ('PENDING', 'PROCESSING') and j.next_run_at <= now()
-      and (j.status = 'PROCESSING' or coalesce(r.n, 0) < $4)
-    order by j.priority desc, j.status desc, coalesce(r.n, 0), j.created_at
+/// What looking for work gave.
+#[derive(Debug)]
+pub enum Claim {
+    Job(Box<Claimed>),
+    /// Nothing is due, or what is due has to wait for a limit.
+    Nothing,
+    /// Another process took the last free place meanwhile; there may be other work.
+    Raced,
+}
+
+/// A claim that a heartbeat kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub fence: Fence,
+    /// Whether the owner wants the job cancelled.
+    pub is_cancel_requested: bool,
+}
+
+/// Jobs that are running (waiting for upstream, or left by a dead worker) go first and need no free
+/// place. Among waiting ones the turn decides: users are served in rounds. A job whose user or
+/// provider is at a limit is passed over; one that only has to be ended (cancelled, or past its
+/// deadline while its provider's breaker is open) needs no place. The rows of user and provider are
+/// locked before they count, so limits hold however many claims race. A lease that ran out counts as
+/// a rescue.
+const CLAIM: &str = concat!(
+    "
+with resumed as (
+    select j.id, j.user_id, j.provider, false as starts, false as is_gated, false as ends,
+           j.lease_owner is not null as was_leased
+    from jobs j
+    where j.queue = $1 and j.status = 'PROCESSING' and j.next_run_at <= now()
+    order by j.next_run_at
+    limit 1
+    for update skip locked
+), fresh as (
+    select j.id, j.user_id, j.provider, true as starts, coalesce(g.max_running is not null or g.starts_per_minute is not null
+               or g.open_until is not null, false) as is_gated,
+           j.cancel_requested_at is not null
+               or coalesce(j.deadline_at <= now() and g.open_until > now(), false) as ends,
+           false as was_leased
+    from jobs j
+    join event_sequences s on s.user_id = j.user_id
+    left join provider_gates g on g.provider = j.provider
+    where not exists (select 1 from resumed)
+      and j.queue = $1 and j.status = 'PENDING' and j.next_run_at <= now()
+      and ((s.running < $4 and (g.provider is null or gate_is_open(g)))
+           or j.cancel_requested_at is not null
+           or (j.deadline_at <= now() and g.open_until > now()))
+    order by j.priority desc, j.turn, j.created_at
     limit 1
     for update of j skip locked
+), due as (
+    select * from resumed union all select * from fresh
+), lane as (
+    update event_sequences s set
+        last_seq = s.last_seq + 1, waiting = s.waiting - 1, running = s.running + 1
+    from due
+    where due.starts and s.user_id = due.user_id and (s.running < $4 or due.ends)
+    returning s.user_id, s.last_seq
+), gate as (
+    update provider_gates g set
+        running = g.running + 1,
+        tokens = case when g.starts_per_minute is null then g.tokens else gate_tokens(g) - 1 end,
+        refilled_at = now(),
+        probe_until = case when g.open_until is not null then now() + interval '1 minute' end
+    from due join lane on lane.user_id = due.user_id
+    where due.is_gated and not due.ends and g.provider = due.provider and gate_is_open(g)
+    returning g.provider
 ), job as (
     update jobs j set
         status = 'PROCESSING',
@@ -97,38 +156,43 @@ with running as materialized (
         rescues = j.rescues + (case when due.was_leased then 1 else 0 end),
         lease_owner = $2,
         next_run_at = clock_timestamp() + $3 * interval '1 millisecond',
-        stage = case when due.old_status = 'PENDING' then 'starting' else j.stage end,
+        is_gated = case when due.starts then due.is_gated and not due.ends else j.is_gated end,
+        stage = case when due.starts and not due.ends then 'starting' else j.stage end,
         -- Waiting for a turn is not the job's fault: its time runs from the first claim.
-        deadline_at = case when j.started_at is null
+        deadline_at = case when j.started_at is null and not due.ends
             then clock_timestamp() + (j.deadline_at - j.created_at) else j.deadline_at end,
         started_at = coalesce(j.started_at, clock_timestamp()),
         updated_at = clock_timestamp()
-    from due where j.id = due.id
-    returning j.*, due.old_status
-), sequence as (
-    update event_sequences s set last_seq = s.last_seq + 1
-    from job where job.old_status = 'PENDING' and s.user_id = job.user_id returning s.last_seq
-), event as (
-    insert into job_events (user_id, seq, job_id, payload)
-    select job.user_id, sequence.last_seq, job.id, jsonb_build_object(
-        'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
-        'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
-    from job, sequence
-)
-select id, user_id, type::text as job_type, provider, model, prompt, input, warnings, cost, claim_no,
-       tries, rescues, upstream_id, upstream, upstream_since,
-       deadline_at <= clock_timestamp() as is_past_deadline, request_id, correlation_id
-from job";
+    from due
+    where j.id = due.id
+      and (not due.starts or exists (select 1 from lane))
+      and (not due.is_gated or due.ends or exists (select 1 from gate))
+    returning j.*
+), ",
+    event!(),
+    "
+select job.id is not null as is_claimed,
+       case when job.id is null and exists (select 1 from lane) then claim_raced() end as raced,
+       job.id, job.user_id, job.type::text as job_type, job.provider, job.model, job.prompt, job.input,
+       job.warnings, job.cost, job.claim_no, job.tries, job.rescues, job.upstream_id, job.upstream,
+       job.upstream_since, job.deadline_at <= clock_timestamp() as is_past_deadline,
+       job.cancel_requested_at is not null as is_cancel_requested,
+       coalesce(g.failures > 0 or g.open_until is not null, false) as is_provider_suspect,
+       job.request_id, job.correlation_id
+from due left join job on job.id = due.id left join provider_gates g on g.provider = due.provider"
+);
 
 #[derive(Debug, FromQueryResult)]
 struct LeaseRow {
     id: Uuid,
     claim_no: i32,
+    is_cancel_requested: bool,
 }
 
 #[derive(Debug, FromQueryResult)]
-struct MissingRow {
-    missing: i64,
+struct UpstreamRow {
+    upstream_id: String,
+    upstream: Json,
 }
 
 impl Entity {
@@ -141,18 +205,27 @@ impl Entity {
         queue: &str,
         owner: Uuid,
         limits: ClaimLimits,
-    ) -> Result<Option<Claimed>, DbErr> {
-        Claimed::find_by_statement(statement(
-            CLAIM,
-            [
-                queue.into(),
-                owner.into(),
-                limits.lease_ms.into(),
-                limits.max_running_per_user.into(),
-            ],
-        ))
-        .one(db)
-        .await
+    ) -> Result<Claim, DbErr> {
+        let row = db
+            .query_one_raw(statement(
+                CLAIM,
+                [
+                    queue.into(),
+                    owner.into(),
+                    limits.lease_ms.into(),
+                    limits.max_running_per_user.into(),
+                ],
+            ))
+            .await;
+        match row {
+            Ok(None) => Ok(Claim::Nothing),
+            Ok(Some(row)) if row.try_get::<bool>("", "is_claimed")? => {
+                Ok(Claim::Job(Box::new(Claimed::from_query_result(&row, "")?)))
+            }
+            Ok(Some(_)) => Ok(Claim::Raced),
+            Err(error) if is_serialization_failure(&error) => Ok(Claim::Raced),
+            Err(error) => Err(error),
+        }
     }
 
     /// Renews the leases of these jobs as far as the process still has them; gives the claims it
@@ -165,72 +238,54 @@ impl Entity {
         owner: Uuid,
         jobs: Vec<Uuid>,
         lease_ms: i64,
-    ) -> Result<Vec<Fence>, DbErr> {
+    ) -> Result<Vec<Kept>, DbErr> {
         let rows = LeaseRow::find_by_statement(statement(
             "update jobs set next_run_at = clock_timestamp() + $2 * interval '1 millisecond'
-             where id = any ($3) and lease_owner = $1 and status = 'PROCESSING' returning id, claim_no",
+             where id = any ($3) and lease_owner = $1 and status = 'PROCESSING'
+             returning id, claim_no, cancel_requested_at is not null as is_cancel_requested",
             [owner.into(), lease_ms.into(), jobs.into()],
         ))
         .all(db)
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| Fence {
-                job_id: row.id,
-                claim_no: row.claim_no,
+            .map(|row| Kept {
+                fence: Fence {
+                    job_id: row.id,
+                    claim_no: row.claim_no,
+                },
+                is_cancel_requested: row.is_cancel_requested,
             })
             .collect())
     }
 
-    /// How many more deliveries a queue needs so that every due job that may run now has one.
-    /// `live_deliveries` is what the carrier still has to hand out.
+    /// The upstream task of a job, as last stored.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn missing_deliveries(
+    pub async fn upstream_task(
         db: &impl ConnectionTrait,
-        queue: &str,
-        max_running_per_user: i64,
-        live_deliveries: i64,
-    ) -> Result<i64, DbErr> {
-        let row = MissingRow::find_by_statement(statement(
-            "with running as (
-                select user_id, count(*) as n from jobs where status = 'PROCESSING' group by user_id
-            ), due as (
-                select user_id, status, count(*) as n from jobs
-                where queue = $1 and status in ('PENDING', 'PROCESSING') and next_run_at <= now()
-                group by user_id, status
-            )
-            select greatest(0, coalesce(sum(case
-                when due.status = 'PROCESSING' then due.n
-                else least(due.n, greatest(0, $2 - coalesce(running.n, 0))) end), 0) - $3)::bigint as missing
-            from due left join running on running.user_id = due.user_id",
-            [queue.into(), max_running_per_user.into(), live_deliveries.into()],
+        id: Uuid,
+    ) -> Result<Option<(String, Json)>, DbErr> {
+        let row = UpstreamRow::find_by_statement(statement(
+            "select upstream_id, coalesce(upstream, '{}') as upstream from jobs
+             where id = $1 and upstream_id is not null",
+            [id.into()],
         ))
         .one(db)
         .await?;
-        Ok(row.map_or(0, |row| row.missing))
+        Ok(row.map(|row| (row.upstream_id, row.upstream)))
     }
+}
 
-    /// Whether a job of this user and queue is due but was held back by the running limit.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn has_due_pending(
-        db: &impl ConnectionTrait,
-        user_id: Uuid,
-        queue: &str,
-        max_running_per_user: i64,
-    ) -> Result<bool, DbErr> {
-        let row = MissingRow::find_by_statement(statement(
-            "select count(*) as missing from (
-                select 1 from jobs where user_id = $1 and queue = $2 and status = 'PENDING' and next_run_at <= now()
-                and (select count(*) from jobs where user_id = $1 and status = 'PROCESSING') >= $3 - 1
-                limit 1) held_back",
-            [user_id.into(), queue.into(), max_running_per_user.into()],
-        ))
-        .one(db)
-        .await?;
-        Ok(row.is_some_and(|row| row.missing > 0))
-    }
+/// Whether a statement was taken back because another one was faster (SQLSTATE 40001).
+fn is_serialization_failure(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("40001"))
 }

@@ -1,17 +1,17 @@
 //! The life of a queue's worker: built, run, ended by a database error, built again.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use apalis::prelude::*;
 use apalis_postgres::{Config, PostgresStorage};
 use futures_util::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{ApalisQueue, Envelope, Handlers};
+
+/// The queue whose deliveries a worker takes.
+#[derive(Debug, Clone)]
+struct QueueName(String);
 
 /// apalis' own liveness: a worker that misses three beats loses its deliveries.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -25,10 +25,11 @@ impl ApalisQueue {
     /// started again under a new name (a reused name would keep a dead worker's deliveries alive).
     pub(super) async fn work(self, queue: String, slots: usize) {
         let mut pause = RESTART_PAUSE;
-        while !self.stop.is_cancelled() {
+        let stop = self.stop();
+        while !stop.is_cancelled() {
             let started = Instant::now();
             let outcome = self.run_worker(&queue, slots).await;
-            if self.stop.is_cancelled() {
+            if stop.is_cancelled() {
                 return;
             }
             if started.elapsed() > MAX_RESTART_PAUSE {
@@ -38,7 +39,7 @@ impl ApalisQueue {
             tracing::warn!(queue, error, "a queue worker ended and is started again");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
             }
             pause = pause.saturating_mul(2).min(MAX_RESTART_PAUSE);
         }
@@ -61,11 +62,11 @@ impl ApalisQueue {
         let storage = PostgresStorage::<Envelope>::new(&self.pool)
             .with_config(config)
             .poll_with_strategy(wake);
-        let stop = self.stop.clone();
+        let stop = self.stop();
         let worker = WorkerBuilder::new(format!("{queue}-{}", Uuid::new_v4()))
             .backend(storage)
             .data(self.handlers.clone())
-            .data(self.stop.clone())
+            .data(QueueName(queue.to_owned()))
             .concurrency(slots)
             .catch_panic()
             .parallelize(tokio::spawn)
@@ -82,30 +83,27 @@ impl ApalisQueue {
 async fn handle(
     envelope: Envelope,
     handlers: Data<Handlers>,
-    stop: Data<CancellationToken>,
+    queue: Data<QueueName>,
     id: TaskId,
 ) -> std::result::Result<(), BoxDynError> {
-    // Fetched, but the process is ending: an unsuccessful delivery is handed to another one at once.
-    if stop.is_cancelled() {
-        return Err("the process is ending".into());
-    }
-    let Handlers(handlers) = &*handlers;
-    let handler = handlers
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(&envelope.class)
-        .cloned();
-    let Some(handler) = handler else {
+    let stop = handlers.stop_token();
+    let slot = tokio::select! {
+        biased;
+        // Fetched, but the process is ending: an unsuccessful delivery is handed to another one at once.
+        () = stop.cancelled() => return Err("the process is ending".into()),
+        slot = handlers.slot(&queue.0.0) => slot,
+    };
+    let Some(handler) = handlers.find(&envelope.class) else {
         tracing::error!(
             worker = envelope.class,
             "no worker of this class is registered"
         );
         return Err(format!("no worker named {}", envelope.class).into());
     };
-    handler(id.to_string(), envelope.args)
-        .await
-        .map_err(|error| {
-            tracing::error!(worker = envelope.class, %error, "a worker failed");
-            error.to_string().into()
-        })
+    let outcome = handler(id.to_string(), envelope.args).await;
+    drop(slot);
+    outcome.map_err(|error| {
+        tracing::error!(worker = envelope.class, %error, "a worker failed");
+        error.to_string().into()
+    })
 }

@@ -1,0 +1,520 @@
+//! The relay: what it sends to Cloud Tasks, in which order, and what it does when Cloud Tasks fails.
+
+use std::time::Duration;
+
+use daygen::{
+    queue::cloud_tasks::{CloudTasksClient, Credentials, CredentialsError, NewTask},
+    settings::Settings,
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    TestApp, TestUser,
+    bfl::{Bfl, Point},
+    cloud_tasks::{CloudTasks, Fault},
+    google::Google,
+    snapshot::redact,
+    test_app,
+};
+
+const NEVER_MS: u64 = 3_600_000;
+
+fn small() -> Value {
+    json!({"prompt": "a fox", "providerOptions": {"width": 64, "height": 64}})
+}
+
+async fn admit(app: &TestApp, user: &TestUser, n: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for _ in 0..n {
+        ids.push(app.generate(user, small()).await);
+    }
+    ids
+}
+
+async fn completed(app: &TestApp, user: &TestUser, ids: &[String]) {
+    for id in ids {
+        assert_eq!(app.final_job(user, id).await["status"], "COMPLETED");
+    }
+}
+
+/// The job that each created task names, in the order of creation.
+fn named(tasks: &CloudTasks) -> Vec<String> {
+    tasks
+        .created()
+        .iter()
+        .map(|task| {
+            let body = task["httpRequest"]["body"].as_str().unwrap();
+            let bytes =
+                base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body).unwrap();
+            let body: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(body.as_object().unwrap().len(), 1, "nothing but the id");
+            body["jobId"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_task_carries_the_id_and_how_to_come_back() {
+    let tasks = CloudTasks::start().await;
+    test_app()
+        .cloud_tasks(&tasks)
+        .run(async |app| {
+            let user = app.user().await;
+            let ids = admit(app, &user, 1).await;
+            completed(app, &user, &ids).await;
+            assert_eq!(named(&tasks), ids);
+            let row = app
+                .count("select id from delivery_outbox")
+                .await
+                .to_string();
+            let id = ids[0].as_str();
+            let body = format!("{{\"jobId\":\"{id}\"}}");
+            let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body);
+            let name = format!("{}-{id}-0-{row}", &id[28..]);
+            let known = [
+                (name.as_str(), "end of the id-job id-claim-row"),
+                (body.as_str(), "{jobId}"),
+                (app.base.as_str(), "base"),
+            ];
+            insta::assert_json_snapshot!("created_task", redact(&tasks.created()[0], &known));
+            let dispatch = app
+                .until("the answer", || async { tasks.dispatches().pop() })
+                .await;
+            assert_eq!(
+                (dispatch.status, &dispatch.answer),
+                (200, &json!({"status": "COMPLETED"}))
+            );
+            assert_eq!(dispatch.queue, "image-generation-queue");
+            assert_eq!(dispatch.url, format!("{}/api/jobs/process", app.base));
+            assert_eq!(dispatch.body, json!({ "jobId": ids[0] }));
+            let key = format!("Bearer {}", crate::support::INTERNAL_KEY);
+            assert_eq!(dispatch.headers["authorization"], key);
+            assert_eq!(dispatch.headers["content-type"], "application/json");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_wait_for_upstream_becomes_a_scheduled_task() {
+    let tasks = CloudTasks::start().await;
+    let bfl = Bfl::start().await;
+    bfl.answer_polls([
+        json!({"status": "Pending"}),
+        json!({"status": "Pending"}),
+        json!({"status": "Pending"}),
+        json!({"status": "Ready"}),
+    ]);
+    test_app()
+        .cloud_tasks(&tasks)
+        .flux(&bfl)
+        .set("/jobs/duty_interval_ms", NEVER_MS)
+        .set("/providers/flux/poll_interval_ms", 700)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.generate(&user, json!({"prompt": "a fox"})).await;
+            completed(app, &user, &[id]).await;
+            let created = tasks.created();
+            assert_eq!(created.len(), 2);
+            assert!(created[0].get("scheduleTime").is_none());
+            assert!(created[1].get("scheduleTime").is_some());
+            assert_eq!(bfl.submissions().len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn priority_goes_first_and_then_users_in_turn() {
+    let tasks = CloudTasks::start().await;
+    tasks.fail_creations(vec![Fault::Status(503); 1]);
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/relay_calls", 1)
+        .set("/queue/cloud_tasks/relay_interval_ms", 200)
+        // The first call fails, and everything is admitted while the relay waits.
+        .set("/queue/cloud_tasks/backoff_base_ms", 2_500)
+        .set("/queue/cloud_tasks/backoff_max_ms", 2_500)
+        .run(async |app| {
+            let (greedy, first, second) = (app.user().await, app.user().await, app.user().await);
+            tasks.pause();
+            let many = admit(app, &greedy, 4).await;
+            let one = admit(app, &first, 1).await;
+            let other = admit(app, &second, 1).await;
+            app.execute(&format!(
+                "update jobs set priority = 9 where id = '{}'",
+                many[3]
+            ))
+            .await;
+            app.until("the tasks", || async {
+                (tasks.created().len() == 6).then_some(())
+            })
+            .await;
+            let wanted = [&many[3], &one[0], &other[0], &many[0], &many[1], &many[2]];
+            assert_eq!(named(&tasks).iter().collect::<Vec<_>>(), wanted);
+            tasks.resume();
+            completed(app, &greedy, &many).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn only_so_many_tasks_of_a_user_are_on_their_way() {
+    let tasks = CloudTasks::start().await;
+    tasks.pause();
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/in_flight_per_user", 2)
+        .run(async |app| {
+            let (greedy, modest) = (app.user().await, app.user().await);
+            let many = admit(app, &greedy, 6).await;
+            let one = admit(app, &modest, 1).await;
+            app.until("the tasks", || async {
+                (tasks.tasks().len() == 3).then_some(())
+            })
+            .await;
+            let wanted = [&many[0], &many[1], &one[0]];
+            let mut names = named(&tasks);
+            names.sort();
+            let mut wanted: Vec<String> = wanted.into_iter().cloned().collect();
+            wanted.sort();
+            assert_eq!(names, wanted);
+            tasks.resume();
+            completed(app, &greedy, &many).await;
+            completed(app, &modest, &one).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn lost_answers_make_no_second_task() {
+    let tasks = CloudTasks::start().await;
+    tasks.pause();
+    tasks.fail_creations(vec![Fault::LoseAnswer; 3]);
+    test_app()
+        .cloud_tasks(&tasks)
+        .run(async |app| {
+            let user = app.user().await;
+            let ids = admit(app, &user, 3).await;
+            let sent = "select count(*) from delivery_outbox where sent_at is not null";
+            app.until("the answers", || async {
+                (app.count(sent).await == 3).then_some(())
+            })
+            .await;
+            assert_eq!(tasks.tasks().len(), 3);
+            tasks.resume();
+            completed(app, &user, &ids).await;
+            assert_eq!(tasks.dispatches().len(), 3);
+            assert_eq!(app.count("select sum(claim_no) from jobs").await, 3);
+            let repeated = tasks
+                .calls()
+                .iter()
+                .filter(|call| call.status == 409)
+                .count();
+            assert!(repeated >= 1, "a name was met again");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn faults_that_pass_are_waited_out() {
+    for status in [429, 500, 503] {
+        let tasks = CloudTasks::start().await;
+        tasks.fail_creations(vec![Fault::Status(status); 4]);
+        test_app()
+            .cloud_tasks(&tasks)
+            .set("/jobs/duty_interval_ms", NEVER_MS)
+            .run(async |app| {
+                let user = app.user().await;
+                let ids = admit(app, &user, 2).await;
+                completed(app, &user, &ids).await;
+                assert_eq!(tasks.created().len(), 2, "{status}");
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_loses_nothing_and_is_not_hammered() {
+    let tasks = CloudTasks::start().await;
+    tasks.delete_queue("image-generation-queue");
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/relay_calls", 1)
+        .run(async |app| {
+            let user = app.user().await;
+            let ids = admit(app, &user, 3).await;
+            app.until("some refusals", || async {
+                (tasks.calls().len() >= 3).then_some(())
+            })
+            .await;
+            let begun = std::time::Instant::now();
+            let before = tasks.calls().len();
+            app.until("some more", || async {
+                (tasks.calls().len() >= before + 2).then_some(())
+            })
+            .await;
+            assert!(
+                begun.elapsed() > Duration::from_millis(300),
+                "one call each longest pause"
+            );
+            let noted = "select count(*) from delivery_outbox where last_error like '%NOT_FOUND%'";
+            assert!(app.count(noted).await >= 1);
+            tasks.create_queue("image-generation-queue");
+            completed(app, &user, &ids).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn one_rejected_delivery_does_not_stop_the_others() {
+    let tasks = CloudTasks::start().await;
+    tasks.fail_creations([Fault::Status(400)]);
+    let rejected = "select count(*) from delivery_outbox
+        where last_error like '%INVALID_ARGUMENT%' and taken_at is null";
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/backoff_base_ms", 60_000)
+        .set("/queue/cloud_tasks/backoff_max_ms", 60_000)
+        .run(async |app| {
+            let user = app.user().await;
+            let is_rejected = || async { (app.count(rejected).await == 1).then_some(()) };
+            let bad = admit(app, &user, 1).await;
+            app.until("the rejection", is_rejected).await;
+            let good = admit(app, &user, 2).await;
+            completed(app, &user, &[bad, good].concat()).await;
+            // A lone one waits for itself, or for an operator.
+            tasks.fail_creations([Fault::Status(400)]);
+            let lone = admit(app, &user, 1).await;
+            app.until("the rejection", is_rejected).await;
+            let queue = app.ctx.queue_provider.clone().unwrap();
+            assert_eq!(queue.retry_failed(None).await.unwrap(), 1);
+            completed(app, &user, &lone).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_delivery_used_up_in_vain_comes_again_under_a_new_name() {
+    let tasks = CloudTasks::start().await;
+    let bfl = Bfl::start().await;
+    bfl.close(Point::Submit);
+    test_app()
+        .cloud_tasks(&tasks)
+        .flux(&bfl)
+        .set("/jobs/max_running_per_user", 1)
+        .set("/queue/cloud_tasks/in_flight_per_user", 1)
+        .run(async |app| {
+            let user = app.user().await;
+            let running = app.generate(&user, json!({"prompt": "a fox"})).await;
+            bfl.arrived(Point::Submit, 1).await;
+            let held = app.generate(&user, json!({"prompt": "a fox"})).await;
+            // Somebody has the held-back delivery sent at once; it finds the user at the limit.
+            let request = app
+                .request(reqwest::Method::POST, "/api/jobs/process")
+                .bearer_auth(crate::support::INTERNAL_KEY)
+                .header(
+                    "x-cloudtasks-taskname",
+                    format!(
+                        "x-{held}-0-{}",
+                        app.count(&format!(
+                            "select id from delivery_outbox where job_id = '{held}'"
+                        ))
+                        .await
+                    ),
+                )
+                .json(&json!({ "jobId": held }));
+            assert_eq!(app.send(request).await.json, json!({"status": "PENDING"}));
+            bfl.open(Point::Submit);
+            completed(app, &user, &[running, held.clone()]).await;
+            let first_claim = format!("{held}-0-");
+            let sent = tasks
+                .dispatches()
+                .iter()
+                .filter(|dispatch| dispatch.task.contains(&first_claim))
+                .count();
+            assert_eq!(sent, 1, "the one that was used up never went out");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_task_that_hangs_at_a_dead_process_is_replaced() {
+    let tasks = CloudTasks::start().await;
+    // Accepts connections and never answers.
+    let black_hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hole = format!("http://{}", black_hole.local_addr().unwrap());
+    tasks.balance(&[&hole]);
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/push_wait_ms", 300)
+        .run(async |app| {
+            let user = app.user().await;
+            let ids = admit(app, &user, 1).await;
+            app.until("the task to be under way", || async {
+                (tasks.tasks().len() == 1).then_some(())
+            })
+            .await;
+            let (_connection, _) = black_hole.accept().await.unwrap();
+            tasks.balance(&[]);
+            completed(app, &user, &ids).await;
+            let hung = "select count(*) from delivery_outbox where last_error like '%hangs%'";
+            assert_eq!(app.count(hung).await, 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_service_account_signs_for_tokens_and_keeps_them() {
+    let google = Google::start().await;
+    let tasks = CloudTasks::start().await;
+    let file = google.account_file();
+    tasks.require_token("ya29.test-1");
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/credentials", file.0.to_str().unwrap())
+        .run(async |app| {
+            let user = app.user().await;
+            completed(app, &user, &admit(app, &user, 2).await).await;
+            assert_eq!(google.tokens().len(), 1, "one token for all calls");
+            // Google revokes it: the next call asks for another.
+            tasks.require_token("ya29.test-2");
+            completed(app, &user, &admit(app, &user, 1).await).await;
+            assert_eq!(google.tokens().len(), 2);
+            let last = tasks.calls().pop().unwrap();
+            assert_eq!(last.authorization.as_deref(), Some("Bearer ya29.test-2"));
+        })
+        .await;
+}
+
+fn cloud_settings(app: &Settings) -> daygen::settings::CloudTasks {
+    app.queue.cloud_tasks.clone()
+}
+
+#[tokio::test]
+async fn the_machine_gives_tokens_where_there_is_no_file() {
+    let google = Google::start().await;
+    test_app()
+        .set("/queue/cloud_tasks/metadata_base", google.base.as_str())
+        .run(async |app| {
+            let settings = cloud_settings(&app.settings());
+            let credentials = Credentials::new(&settings, reqwest::Client::new()).unwrap();
+            google.set_life(3_600);
+            let first = credentials.token().await.unwrap().unwrap();
+            assert_eq!(first.expose(), "ya29.test-1");
+            assert_eq!(credentials.token().await.unwrap().unwrap(), first, "kept");
+            credentials.forget(&first).await;
+            google.set_life(1);
+            let second = credentials.token().await.unwrap().unwrap();
+            assert_eq!(second.expose(), "ya29.test-2");
+            app.until("it to be too old", || async {
+                let token = credentials.token().await.unwrap().unwrap();
+                (token.expose() == "ya29.test-3").then_some(())
+            })
+            .await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_account_is_refused_without_quoting_it() {
+    let google = Google::start().await;
+    test_app()
+        .run(async |app| {
+            let file = google.account_file();
+            let good: Value = serde_json::from_slice(&std::fs::read(&file.0).unwrap()).unwrap();
+            for (field, value) in [
+                ("type", "authorized_user"),
+                (
+                    "private_key",
+                    "-----BEGIN PRIVATE KEY-----\nsecretsecret\n-----END PRIVATE KEY-----",
+                ),
+                ("token_uri", "http://tokens.example.com/token"),
+                ("", ""),
+            ] {
+                let mut bad = good.clone();
+                bad[field] = json!(value);
+                let text = if field.is_empty() {
+                    "secretsecret".to_owned()
+                } else {
+                    bad.to_string()
+                };
+                std::fs::write(&file.0, text).unwrap();
+                let mut settings = cloud_settings(&app.settings());
+                settings.credentials = Some(file.0.clone());
+                let error = Credentials::new(&settings, reqwest::Client::new())
+                    .err()
+                    .unwrap();
+                assert!(matches!(error, CredentialsError::File(_)), "{field}");
+                assert!(!error.to_string().contains("secretsecret"), "{error}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_smallest_and_largest_waits_are_written_as_the_api_wants_them() {
+    let tasks = CloudTasks::start().await;
+    tasks.pause();
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/queue/cloud_tasks/dispatch_deadline_ms", 15_500)
+        .run(async |app| {
+            let client = CloudTasksClient::new(&app.settings().queue, &app.base, "test").unwrap();
+            let schedule = "2030-01-02T03:04:05.678901Z".parse().unwrap();
+            let task = NewTask {
+                name: "a-1".to_owned(),
+                queue: "image-generation-queue".to_owned(),
+                job_id: uuid::Uuid::nil(),
+                schedule: Some(schedule),
+            };
+            // Further away than Cloud Tasks keeps a task: its refusal comes through.
+            let error = client.create(&task).await.unwrap_err();
+            assert!(error.to_string().contains("INVALID_ARGUMENT"), "{error}");
+            let sent = tasks.calls().pop().unwrap().body["task"].clone();
+            assert_eq!(sent["scheduleTime"], "2030-01-02T03:04:05.678901Z");
+            assert_eq!(sent["dispatchDeadline"], "15.500s");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_frameworks_commands_see_and_change_deliveries() {
+    use daygen::queue::{apalis::ApalisQueue, cloud_tasks::CloudTasksQueue};
+    use loco_rs::bgworker::{JobStatus, QueueProvider};
+    let tasks = CloudTasks::start().await;
+    tasks.pause();
+    test_app()
+        .cloud_tasks(&tasks)
+        .set("/jobs/duty_interval_ms", NEVER_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let ids = admit(app, &user, 2).await;
+            app.until("the tasks", || async {
+                (tasks.tasks().len() == 2).then_some(())
+            })
+            .await;
+            // As the command line builds it.
+            let pool = app.ctx.db.get_postgres_connection_pool().clone();
+            let inner = ApalisQueue::new(pool, &app.settings().queue, Duration::from_secs(1));
+            let queue = CloudTasksQueue::new(app.ctx.db.clone(), inner);
+            let listed = queue.get_jobs(Some(&vec![JobStatus::Queued]), None).await.unwrap();
+            let mut jobs: Vec<&str> =
+                listed.iter().map(|job| job.data["jobId"].as_str().unwrap()).collect();
+            jobs.sort_unstable();
+            assert_eq!(jobs, [&ids[0], &ids[1]]);
+            assert!(listed.iter().all(|job| job.name == "ImageGenerationWorker"));
+            // Taken long ago and never seen again: sent once more under new names.
+            app.execute("update delivery_outbox set sent_at = now() - interval '10 minutes', not_before = now() - interval '10 minutes'").await;
+            queue.requeue(&5).await.unwrap();
+            app.until("new tasks", || async {
+                (tasks.tasks().len() == 4).then_some(())
+            })
+            .await;
+            tasks.resume();
+            completed(app, &user, &ids).await;
+            queue.clear_by_status(vec![JobStatus::Completed]).await.unwrap();
+            let left = queue.get_jobs(Some(&vec![JobStatus::Completed]), None).await.unwrap();
+            assert!(left.is_empty(), "{left:?}");
+            assert_eq!(app.count("select count(*) from jobs").await, 2, "jobs are not touched");
+        })
+        .await;
+}
