@@ -19,7 +19,7 @@ use migration::Migrator;
 use crate::{
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, serve, worker_duties},
+    initializers::{boot, components, live_updates, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::{
@@ -70,7 +70,7 @@ impl Hooks for App {
     }
 
     async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
-        Ok(vec![])
+        Ok(vec![Box::new(live_updates::LiveUpdates)])
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
@@ -87,18 +87,20 @@ impl Hooks for App {
         {
             Self::connect_workers(ctx, queue).await?;
         }
-        Ok(AxumRouter::new())
+        live_updates::routes(ctx)
     }
 
     fn routes(_ctx: &AppContext) -> AppRoutes {
         AppRoutes::with_default_routes() // controller routes below
             .add_route(controllers::health::routes())
+            .add_route(controllers::operations::routes())
             .add_route(controllers::auth::routes())
             .add_route(controllers::gotrue::routes())
             .add_route(controllers::users::routes())
             .add_route(controllers::image::routes())
             .add_route(controllers::jobs::routes())
             .add_route(controllers::process::routes())
+            .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
             .add_route(controllers::files::routes())
     }
@@ -120,6 +122,7 @@ impl Hooks for App {
         if let Some(queue) = &ctx.queue_provider {
             queue.shutdown().ok();
         }
+        live_updates::stop(ctx).await;
     }
 
     fn register_tasks(tasks: &mut Tasks) {
@@ -129,6 +132,9 @@ impl Hooks for App {
         tasks.register(tasks::db_shell::DbShell);
         tasks.register(tasks::db_stop::DbStop);
         tasks.register(tasks::db_reset_cluster::DbResetCluster);
+        tasks.register(tasks::jobs_stuck::JobsStuck);
+        tasks.register(tasks::jobs_nudge::JobsNudge);
+        tasks.register(tasks::jobs_purge::JobsPurge);
         // tasks-inject (do not remove)
     }
 

@@ -15,6 +15,7 @@ pub mod models;
 pub mod net;
 pub mod payments;
 pub mod queue;
+pub mod realtime;
 pub mod settings;
 pub mod storage;
 pub mod tasks;

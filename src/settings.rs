@@ -29,6 +29,7 @@ pub struct Settings {
     pub storage: Storage,
     pub jobs: Jobs,
     pub queue: Queue,
+    pub realtime: Realtime,
     pub generation: Generation,
     pub providers: Providers,
 }
@@ -66,6 +67,26 @@ pub struct Http {
     pub shutdown_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
+    pub metrics_access: MetricsAccess,
+    /// Address and port where a worker process shows its metrics.
+    #[serde(deserialize_with = "optional")]
+    pub worker_metrics_binding: Option<String>,
+    /// Hours the answer of a request with an idempotency key is replayed.
+    pub idempotency_hours: u32,
+    /// Milliseconds a key is held for a request that works outside the database first.
+    pub idempotency_lease_ms: u64,
+}
+
+/// Who reads the metrics without being an admin or knowing the internal key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// Anybody.
+    Open,
+    /// Programs on this machine that come without a proxy.
+    Loopback,
+    /// Nobody.
+    Guarded,
 }
 
 /// Identity and tokens.
@@ -159,6 +180,10 @@ pub struct Jobs {
     pub cleanup_interval_ms: u64,
     pub audit_interval_ms: u64,
     pub shutdown_ms: u64,
+    /// Days the event log is kept for late readers.
+    pub event_retention_days: u32,
+    /// Milliseconds one look at the figures serves everybody who asks for them.
+    pub figures_cache_ms: u64,
 }
 
 impl Jobs {
@@ -167,6 +192,25 @@ impl Jobs {
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms).saturating_mul(self.missed_heartbeats)
     }
+}
+
+/// Live updates: streams, sockets and waiting requests.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Realtime {
+    pub announce_pause_ms: u64,
+    pub net_interval_ms: u64,
+    pub page_events: u32,
+    pub buffer_events: usize,
+    pub keep_alive_ms: u64,
+    pub retry_ms: u64,
+    pub max_connections: usize,
+    pub streams_per_user: usize,
+    pub sockets_per_user: usize,
+    pub waits_per_user: usize,
+    pub socket_payload_bytes: usize,
+    pub ping_interval_ms: u64,
+    pub ping_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
 }
 
 /// Limits around generation.

@@ -90,8 +90,10 @@ impl InternalGate {
     }
 }
 
-/// Compares digests in constant time, so that neither content nor length shows in the duration.
-fn is_same(key: &Secret, given: &str) -> bool {
+/// Whether `given` is the internal key: compares digests in constant time, so that neither content nor
+/// length shows in the duration.
+#[must_use]
+pub fn is_same(key: &Secret, given: &str) -> bool {
     let ours = Sha256::digest(key.expose().as_bytes());
     let theirs = Sha256::digest(given.as_bytes());
     ours.ct_eq(&theirs).into()

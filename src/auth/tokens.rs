@@ -1,6 +1,9 @@
 //! Access tokens: HS256 JWTs in Supabase's form. One verification for every route.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -26,10 +29,24 @@ pub struct Claims {
     pub user_metadata: Map<String, Value>,
     /// Log-in that the token belongs to, for tokens of our own.
     pub session_id: Option<Uuid>,
+    /// When the token ends; `None` when that lies beyond what the clock can hold.
+    pub expires_at: Option<SystemTime>,
+}
+
+impl Claims {
+    /// How long the token is still good; what it opened ends with it.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.expires_at.map_or(Duration::MAX, |end| {
+            end.duration_since(SystemTime::now()).unwrap_or_default()
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
 struct WireClaims {
+    /// Seconds since 1970; a fraction is allowed (RFC 7519 section 2, `NumericDate`).
+    exp: f64,
     sub: Option<String>,
     #[serde(rename = "authUserId")]
     auth_user_id: Option<String>,
@@ -162,6 +179,9 @@ impl TokenKeys {
             email: claims.email,
             user_metadata: claims.user_metadata.unwrap_or_default(),
             session_id: claims.session_id,
+            expires_at: Duration::try_from_secs_f64(claims.exp)
+                .ok()
+                .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)),
         })
     }
 

@@ -1,12 +1,15 @@
 //! `POST /api/image/<provider>` and the retired `POST /api/unified-generate`.
 
 use axum::{
-    Json,
     extract::{OriginalUri, State},
     http::StatusCode,
+    response::Response,
 };
 use loco_rs::prelude::*;
+use sea_orm::prelude::Uuid;
+use serde_json::{Map, Value};
 
+use super::waiting;
 use crate::{
     dtos::generation::ImageBody,
     generation::{
@@ -14,7 +17,12 @@ use crate::{
         pipeline::Pipeline,
         registry::{ImageRoute, ROUTES},
     },
-    http::{ApiError, ApiResult, Caller, ErrorCode, LargeJsonBody, request_ids::RequestIds},
+    http::{
+        Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, Prefer, idempotency::once,
+        request_ids::RequestIds,
+    },
+    jobs::once::Once,
+    models::idempotency_keys::KeyedRequest,
     views::jobs::JobCreatedView,
 };
 
@@ -23,32 +31,44 @@ async fn generate(
     State(ctx): State<AppContext>,
     OriginalUri(uri): OriginalUri,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
+    prefer: Prefer,
+    body: KeyedBody,
+) -> ApiResult<Response> {
     let name = uri
         .path()
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let route = ImageRoute::find(name)?;
-    admit(&ctx, &caller, route, ImageBody::parse(body)?).await
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let route = ImageRoute::find(name)?;
+        let image = wanted(ImageBody::parse(fields)?);
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline
+            .admit_image(&caller.profile, route, image, origin)
+            .await?)
+    })
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
-/// Admits a wanted picture on a route.
+/// Runs `admit` on the fields, once for an idempotency key; gives the answer with the id of the job,
+/// made now or stored by the same request before.
 ///
 /// # Errors
-/// See [`crate::generation::RequestError`].
-pub async fn admit(
+/// What `admit` gives, and see [`once`].
+pub async fn create(
     ctx: &AppContext,
     caller: &Caller,
-    route: &ImageRoute,
-    body: ImageBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let job_id = Pipeline::of(ctx)?
-        .admit_image(&caller.profile, route, wanted(body), origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    body: KeyedBody,
+    admit: impl AsyncFnOnce(Map<String, Value>, Origin) -> ApiResult<Uuid>,
+) -> ApiResult<Answer> {
+    let (fields, request) = body.of(caller.profile.id);
+    once(&ctx.db, request.as_ref(), async {
+        let job_id = admit(fields, origin(request.clone())).await?;
+        Ok(Answer::created(created_body(job_id)))
+    })
+    .await
 }
 
 /// What a body asks for.
@@ -67,13 +87,24 @@ pub fn wanted(body: ImageBody) -> WantedImage {
     }
 }
 
-/// The ids of the request that is being answered.
-#[must_use]
-pub fn origin() -> Origin {
-    RequestIds::current().map_or_else(Origin::default, |ids| Origin {
-        request_id: Some(ids.request_id),
-        correlation_id: Some(ids.correlation_id),
-    })
+/// The one body of every creating route of jobs.
+fn created_body(job_id: Uuid) -> String {
+    JobCreatedView { job_id, job: None }.to_json()
+}
+
+fn origin(request: Option<KeyedRequest>) -> Origin {
+    let (request_id, correlation_id) = RequestIds::current()
+        .map(|ids| (ids.request_id, ids.correlation_id))
+        .unzip();
+    Origin {
+        request_id,
+        correlation_id,
+        once: request.map(|request| Once {
+            request,
+            status: 201,
+            body: created_body,
+        }),
+    }
 }
 
 /// Says where to go instead (generation contract 4).

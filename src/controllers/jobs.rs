@@ -2,6 +2,8 @@
 
 mod create;
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -10,9 +12,10 @@ use axum::{
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
+use super::waiting;
 use crate::{
     generation::pipeline::Pipeline,
-    http::{ApiError, ApiResult, Caller, ErrorCode, query::QueryParams},
+    http::{ApiError, ApiResult, Caller, ErrorCode, prefer::MAX_WAIT_S, query::QueryParams},
     jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
@@ -22,15 +25,18 @@ use crate::{
 const DEFAULT_PAGE: u64 = 20;
 const MAX_PAGE: u64 = 100;
 
-/// One job of the caller. Somebody else's looks like one that is not there.
+/// One job of the caller, at once or, with `wait`, when it is final. Somebody else's looks like one that
+/// is not there.
 async fn show(
     State(ctx): State<AppContext>,
     Path(id): Path<String>,
+    query: QueryParams,
     caller: Caller,
 ) -> ApiResult<Json<JobDetailView>> {
     let missing = || ApiError::not_found("Job not found");
+    let wait = Duration::from_secs(query.up_to("wait", MAX_WAIT_S)?.unwrap_or_default());
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
-    let job = jobs::Entity::find_for_user(&ctx.db, id, caller.profile.id)
+    let job = waiting::settled_job(&ctx, caller.profile.id, id, wait)
         .await?
         .ok_or_else(missing)?;
     let storage = Storage::of(&ctx)?;

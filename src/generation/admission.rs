@@ -11,14 +11,20 @@ use super::{
     batch::BatchInput,
     pipeline::Pipeline,
     provider::{Checked, Provider},
-    references,
+    references::{self, ReferenceImage},
     registry::ImageRoute,
     request::{Input, Kind, public_options},
 };
 use crate::{
-    jobs::{JobError, admission, route},
+    jobs::{
+        JobError, admission,
+        once::{Once, once},
+        route,
+    },
     models::{
+        idempotency_keys::Record,
         jobs::{JobType, NewJob},
+        object_deletions,
         users::Profile,
     },
     payments::ledger::LedgerError,
@@ -45,11 +51,13 @@ pub struct WantedImage {
     pub style_id: Option<String>,
 }
 
-/// Ids of the request that a job came from.
+/// The request that a job came from.
 #[derive(Debug, Default)]
 pub struct Origin {
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
+    /// Set when the request must not happen twice.
+    pub once: Option<Once>,
 }
 
 /// Given pictures, each with the field that it came in.
@@ -123,7 +131,7 @@ impl Pipeline {
         &self,
         user: &Profile,
         mut order: Order,
-        origin: Origin,
+        mut origin: Origin,
     ) -> Result<Uuid, RequestError> {
         order.input.kind = Kind::of(&order.job_type);
         let provider = self.registry.provider(order.provider, order.input.kind)?;
@@ -149,21 +157,73 @@ impl Pipeline {
             .into());
         }
         let job_id = Uuid::now_v7();
-        self.take_in(user, job_id, &mut order, provider.as_ref())
-            .await?;
-        let job = self.new_job(user, job_id, order, cost, checked.warnings, origin)?;
-        admission::admit(&self.db, self.carrier.as_ref(), &self.settings, job).await?;
+        let keyed = origin.once.take();
+        let works_outside = order.given.len() > 0;
+        once(&self.db, keyed, job_id, works_outside, async |record| {
+            let checked = (cost, checked.warnings);
+            self.take_in_and_admit(
+                user,
+                job_id,
+                order,
+                provider.as_ref(),
+                checked,
+                origin,
+                record,
+            )
+            .await
+        })
+        .await?;
         Ok(job_id)
     }
 
-    /// Checks the given pictures and stores them for the worker.
-    async fn take_in(
+    /// Stores the given pictures and admits the job; what was stored for a job that is refused goes.
+    #[allow(clippy::too_many_arguments)]
+    async fn take_in_and_admit(
         &self,
         user: &Profile,
         job_id: Uuid,
+        mut order: Order,
+        provider: &dyn Provider,
+        (cost, warnings): (i64, Vec<String>),
+        origin: Origin,
+        record: Option<&Record>,
+    ) -> Result<(), RequestError> {
+        let images = self.load(user, &mut order, provider).await?;
+        if !images.is_empty() {
+            let prefix = ObjectKey::job_prefix(Folder::Inputs, user.id, job_id);
+            order.input.inputs_prefix = Some(prefix);
+        }
+        let prefix = order.input.inputs_prefix.clone();
+        let admitted = async {
+            if !images.is_empty() {
+                let (db, storage) = (&self.db, &self.storage);
+                order.input.references =
+                    references::store(images, user.id, job_id, db, storage, &self.settings).await?;
+            }
+            let job = self.new_job(user, job_id, order, cost, warnings, origin)?;
+            let carrier = self.carrier.as_ref();
+            let (db, announcer) = (&self.db, &self.announcer);
+            admission::admit(db, carrier, announcer, &self.settings, job, record).await?;
+            Ok(())
+        }
+        .await;
+        if let (Err(_), Some(prefix)) = (&admitted, &prefix) {
+            // The note made at the upload is for crashes and waits long. Should the job be there after
+            // all, its inputs are kept as long as it is not final.
+            object_deletions::Entity::schedule(&self.db, prefix, true, 0)
+                .await
+                .ok();
+        }
+        admitted
+    }
+
+    /// Loads and checks the given pictures.
+    async fn load(
+        &self,
+        user: &Profile,
         order: &mut Order,
         provider: &dyn Provider,
-    ) -> Result<(), RequestError> {
+    ) -> Result<Vec<ReferenceImage>, RequestError> {
         let given = std::mem::replace(&mut order.given, Given::Pictures(Vec::new()));
         let images = match given {
             Given::Pictures(given) => {
@@ -171,26 +231,12 @@ impl Pipeline {
             }
             Given::Addresses(given) => self.pictures_at(user.id, given).await?,
         };
-        if images.is_empty() {
-            return Ok(());
-        }
         if order.input.kind == Kind::Upscale {
             for image in &images {
                 provider.check_source(&order.input, image.sides)?;
             }
         }
-        let prefix = ObjectKey::job_prefix(Folder::Inputs, user.id, job_id);
-        order.input.inputs_prefix = Some(prefix);
-        order.input.references = references::store(
-            images,
-            user.id,
-            job_id,
-            &self.db,
-            &self.storage,
-            &self.settings,
-        )
-        .await?;
-        Ok(())
+        Ok(images)
     }
 
     fn new_job(

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod batch;
 pub mod error;
 pub mod gates;
+mod measure;
 pub mod options;
 pub mod pipeline;
 pub mod provider;

@@ -25,6 +25,7 @@ use crate::{
     models::jobs::{Change, Claimed, Entity, JobType},
     net::GuardedFetcher,
     queue::Carrier,
+    realtime::Announcer,
     settings::Settings,
     storage::{ObjectKey, Storage},
 };
@@ -34,6 +35,7 @@ use crate::{
 pub struct Pipeline {
     pub db: DatabaseConnection,
     pub carrier: Arc<dyn Carrier>,
+    pub announcer: Announcer,
     pub settings: Arc<Settings>,
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
@@ -71,6 +73,7 @@ impl Pipeline {
         Settler {
             db: &self.db,
             carrier: self.carrier.as_ref(),
+            announcer: &self.announcer,
             jobs: &self.settings.jobs,
         }
     }
@@ -119,7 +122,16 @@ impl Pipeline {
         // Its type is not known here; in the folders of other types there is nothing of it.
         let prefixes = [Kind::Image, Kind::Video, Kind::Upscale, Kind::Scene]
             .map(|kind| ObjectKey::job_prefix(kind.folder(), user_id, job_id));
-        cancel::cancel(&self.db, self.carrier.as_ref(), job_id, user_id, &prefixes).await
+        let carrier = self.carrier.as_ref();
+        cancel::cancel(
+            &self.db,
+            carrier,
+            &self.announcer,
+            job_id,
+            user_id,
+            &prefixes,
+        )
+        .await
     }
 
     /// Ends a job that its owner does not want any more, upstream too where the provider can.

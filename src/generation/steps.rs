@@ -9,6 +9,7 @@ use sea_orm::prelude::Uuid;
 
 use super::{
     error::{FaultClass, ProviderError},
+    measure::measured,
     pipeline::Pipeline,
     provider::{Output, Provider, Reference, Status, Submission, Task, Work},
     request::{Input, Kind},
@@ -58,7 +59,7 @@ impl Pipeline {
         provider: &dyn Provider,
         work: &Work<'_>,
     ) -> Result<Submission, ProviderError> {
-        let submitted = provider.submit(work).await;
+        let submitted = measured(&job.provider, "submit", provider.submit(work)).await;
         self.gates.observe(job, &submitted).await;
         submitted
     }
@@ -69,7 +70,7 @@ impl Pipeline {
         provider: &dyn Provider,
         task: &Task,
     ) -> Result<Status, ProviderError> {
-        let status = provider.poll(task).await;
+        let status = measured(&job.provider, "poll", provider.poll(task)).await;
         self.gates.observe(job, &status).await;
         status
     }
@@ -161,7 +162,7 @@ impl Pipeline {
         let Place {
             job, input, n: no, ..
         } = place;
-        let bytes = self.fetch(place.provider, output).await?;
+        let bytes = self.fetch(job, place.provider, output).await?;
         let media = MediaKind::of(&bytes)
             .filter(|media| input.kind.gives(*media))
             .ok_or_else(|| {
@@ -193,12 +194,20 @@ impl Pipeline {
         })
     }
 
-    async fn fetch(&self, provider: &dyn Provider, output: Output) -> Result<Bytes, ProviderError> {
+    async fn fetch(
+        &self,
+        job: &Claimed,
+        provider: &dyn Provider,
+        output: Output,
+    ) -> Result<Bytes, ProviderError> {
         match output {
             Output::Bytes(bytes) => Ok(bytes),
             Output::Url(url) => {
                 let policy = provider.result_policy(self.settings.generation.max_result_bytes);
-                Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                measured(&job.provider, "fetch", async {
+                    Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
+                })
+                .await
             }
         }
     }

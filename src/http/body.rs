@@ -49,6 +49,14 @@ impl FromRequest<AppContext> for LargeJsonBody {
 }
 
 async fn object(request: Request, limit: usize) -> ApiResult<Map<String, Value>> {
+    parse(&read_json(request, limit).await?)
+}
+
+/// The bytes of a JSON body; a body that does not say it is JSON counts as empty and is not read.
+///
+/// # Errors
+/// See [`read_limited`].
+pub(super) async fn read_json(request: Request, limit: usize) -> ApiResult<Bytes> {
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -58,10 +66,9 @@ async fn object(request: Request, limit: usize) -> ApiResult<Map<String, Value>>
             mime.eq_ignore_ascii_case("application/json") || mime.ends_with("+json")
         });
     if !is_json {
-        return Ok(Map::new());
+        return Ok(Bytes::new());
     }
-    let bytes = read_limited(request.into_body(), limit).await?;
-    parse(&bytes)
+    read_limited(request.into_body(), limit).await
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -92,7 +99,11 @@ pub async fn read_limited(body: Body, limit: usize) -> ApiResult<Bytes> {
     Ok(collected.into())
 }
 
-fn parse(bytes: &[u8]) -> ApiResult<Map<String, Value>> {
+/// The fields of a JSON object; nothing but white space and lists have none.
+///
+/// # Errors
+/// 400 for what is no JSON, no object, or holds NUL.
+pub(super) fn parse(bytes: &[u8]) -> ApiResult<Map<String, Value>> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }

@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -25,7 +25,7 @@ use super::{
     error::{ApiError, ErrorCode},
     request_ids::{CORRELATION_ID, REQUEST_ID, RequestIds},
 };
-use crate::settings::Settings;
+use crate::{settings::Settings, telemetry::metrics};
 
 /// Answers below this size are sent as they are: compressing them costs more than it saves.
 const COMPRESS_ABOVE_BYTES: u16 = 1024;
@@ -73,6 +73,7 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
     let ids = RequestIds::of(request.headers(), request.uri().path());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let is_preflight = method == Method::OPTIONS
         && request
             .headers()
@@ -104,6 +105,11 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
             response.headers_mut().insert(name, value);
         }
     }
+    let template = route
+        .as_ref()
+        .map_or(metrics::UNMATCHED, MatchedPath::as_str);
+    let status = response.status().as_u16();
+    metrics::request(method.as_str(), template, status, started.elapsed());
     span.in_scope(|| log(&method, &path, response.status(), started.elapsed()));
     response
 }
@@ -114,7 +120,11 @@ fn log(method: &Method, path: &str, status: StatusCode, took: Duration) {
     let status = status.as_u16();
     if status >= 500 {
         tracing::warn!(%method, path, status, duration_ms, "request answered with a server error");
-    } else if method == Method::GET || method == Method::HEAD || method == Method::OPTIONS {
+    } else if method == Method::GET
+        || method == Method::HEAD
+        || method == Method::OPTIONS
+        || path.starts_with("/socket.io")
+    {
         tracing::debug!(%method, path, status, duration_ms, "request answered");
     } else {
         tracing::info!(%method, path, status, duration_ms, "request answered");
@@ -202,9 +212,11 @@ fn cors(origins: &[String]) -> CorsLayer {
                 "x-request-id",
                 "x-correlation-id",
                 "retry-after",
+                "idempotency-replayed",
                 "ratelimit-limit",
                 "ratelimit-remaining",
                 "ratelimit-reset",
+                "preference-applied",
             ]
             .map(HeaderName::from_static),
         )

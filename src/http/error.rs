@@ -37,18 +37,21 @@ pub enum ErrorCode {
     Gone,
     PayloadTooLarge,
     InsufficientCredits,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     TooManyJobs,
     TooManyRequests,
     ProviderUnavailable,
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
+    ServiceBusy,
     Internal,
 }
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -70,12 +73,15 @@ impl ErrorCode {
         Self::Gone,
         Self::PayloadTooLarge,
         Self::InsufficientCredits,
+        Self::IdempotencyKeyInUse,
+        Self::IdempotencyKeyReused,
         Self::TooManyJobs,
         Self::TooManyRequests,
         Self::ProviderUnavailable,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
+        Self::ServiceBusy,
         Self::Internal,
     ];
 
@@ -104,12 +110,15 @@ impl ErrorCode {
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::InsufficientCredits => "INSUFFICIENT_CREDITS",
+            Self::IdempotencyKeyInUse => "IDEMPOTENCY_KEY_IN_USE",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::TooManyJobs => "TOO_MANY_JOBS",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
+            Self::ServiceBusy => "SERVICE_BUSY",
             Self::Internal => "INTERNAL",
         }
     }
@@ -129,7 +138,10 @@ impl ErrorCode {
             Self::NotFound | Self::RouteNotFound | Self::MethodNotAllowed | Self::Gone => {
                 "not_found"
             }
-            Self::Conflict | Self::JobFinal => "conflict",
+            Self::Conflict
+            | Self::JobFinal
+            | Self::IdempotencyKeyInUse
+            | Self::IdempotencyKeyReused => "conflict",
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",
@@ -141,6 +153,7 @@ impl ErrorCode {
             | Self::ProviderUnavailable
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
+            | Self::ServiceBusy
             | Self::Internal => "unexpected_failure",
         }
     }
@@ -204,6 +217,37 @@ impl ApiError {
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, message)
+    }
+
+    /// 403 for a signed-in caller without the role (platform contract 2.2).
+    #[must_use]
+    pub fn admin_required() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            ErrorCode::Forbidden,
+            "Admin privileges required",
+        )
+    }
+
+    /// 409 for an idempotency key whose request is under way.
+    #[must_use]
+    pub fn key_in_use() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            ErrorCode::IdempotencyKeyInUse,
+            "A request with this Idempotency-Key is still being processed. Please repeat it in a moment.",
+        )
+        .retry_after(1)
+    }
+
+    /// 422 for an idempotency key that another request used.
+    #[must_use]
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::IdempotencyKeyReused,
+            "This Idempotency-Key was used for another request. Please use a new key.",
+        )
     }
 
     /// 413.

@@ -46,4 +46,24 @@ impl QueryParams {
         })?;
         Ok(u64::try_from(number).unwrap_or(1).clamp(1, max))
     }
+
+    /// A whole number from 0 to `max`, when there is one.
+    ///
+    /// # Errors
+    /// 400 when it is anything else.
+    pub fn up_to(&self, key: &str, max: u64) -> ApiResult<Option<u64>> {
+        let Some(text) = self.text(key) else {
+            return Ok(None);
+        };
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|number| *number <= max)
+            .map(Some)
+            .ok_or_else(|| {
+                ApiError::validation(vec![format!(
+                    "{key} must be an integer number between 0 and {max}"
+                )])
+            })
+    }
 }

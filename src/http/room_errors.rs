@@ -6,7 +6,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use super::error::{ApiError, ErrorCode};
 use crate::{
     auth::AuthError, generation::RequestError, jobs::JobError, models::enum_text,
-    payments::ledger::LedgerError, storage::StorageError,
+    payments::ledger::LedgerError, realtime::RealtimeError, storage::StorageError,
 };
 
 impl From<DbErr> for ApiError {
@@ -132,6 +132,7 @@ impl From<JobError> for ApiError {
                     enum_text(&status).to_lowercase()
                 ),
             ),
+            JobError::KeyTaken => Self::key_in_use(),
             JobError::Stale => Self::new(
                 StatusCode::CONFLICT,
                 ErrorCode::Conflict,
@@ -199,6 +200,27 @@ impl From<RequestError> for ApiError {
                 Self::internal()
             }
             RequestError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<RealtimeError> for ApiError {
+    fn from(error: RealtimeError) -> Self {
+        let text = error.to_string();
+        match error {
+            RealtimeError::TooMany { .. } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorCode::TooManyRequests,
+                text,
+            )
+            .retry_after(5),
+            RealtimeError::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ServiceBusy,
+                text,
+            )
+            .retry_after(5),
+            RealtimeError::Database(error) => error.into(),
         }
     }
 }

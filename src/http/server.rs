@@ -6,10 +6,10 @@ use axum::{Router, body::Body, http::Request};
 use hyper::server::conn::http1::Builder;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
 /// How the listener treats slow clients and its own end.
@@ -47,7 +47,7 @@ pub async fn serve(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let graceful = GracefulShutdown::new();
+    let open = Open::default();
     let mut make = app.into_make_service_with_connect_info::<SocketAddr>();
     let mut stop = pin!(stop);
     loop {
@@ -65,10 +65,12 @@ pub async fn serve(
         };
         stream.set_nodelay(true).ok();
         let Ok(service) = make.call(peer).await;
-        spawn(stream, service, limits, &graceful);
+        spawn(stream, service, limits, &open);
     }
     drop(listener);
-    if tokio::time::timeout(limits.shutdown, graceful.shutdown())
+    open.closing.cancel();
+    open.connections.close();
+    if tokio::time::timeout(limits.shutdown, open.connections.wait())
         .await
         .is_err()
     {
@@ -76,7 +78,14 @@ pub async fn serve(
     }
 }
 
-fn spawn<S>(stream: TcpStream, service: S, limits: Limits, graceful: &GracefulShutdown)
+/// The open connections. A connection that became a WebSocket is none of them any more.
+#[derive(Default)]
+struct Open {
+    connections: TaskTracker,
+    closing: CancellationToken,
+}
+
+fn spawn<S>(stream: TcpStream, service: S, limits: Limits, open: &Open)
 where
     S: Service<Request<Body>, Response = axum::response::Response, Error = Infallible>
         + Clone
@@ -93,10 +102,15 @@ where
     let service = TowerToHyperService::new(
         service.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)),
     );
-    let watcher = graceful.watcher();
-    tokio::spawn(async move {
+    let closing = open.closing.clone();
+    open.connections.spawn(async move {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection.with_upgrades());
         // A client that breaks off is its own affair.
-        watcher.watch(connection).await.ok();
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await.ok();
     });
 }

@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 use crate::{
     auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
     generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
-    jobs::leases::Leases,
+    jobs::{figures::FiguresDesk, leases::Leases},
     net::GuardedFetcher,
     queue::{
         Carrier,
         apalis::ApalisQueue,
         cloud_tasks::{CloudTasksClient, CloudTasksQueue, Relay},
     },
+    realtime::{Announcer, Hub},
     settings::Settings,
     storage::Storage,
 };
@@ -60,12 +61,20 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         .map_err(Error::wrap)?;
     let shutdown = Duration::from_millis(settings.jobs.shutdown_ms);
     let apalis = ApalisQueue::new(pool, &settings.queue, shutdown);
-    let handlers = apalis.handlers();
+    let (handlers, bells) = (apalis.handlers(), apalis.bells());
     let (carrier, queue, relay) = carrier(&ctx, &settings, apalis, public_url)?;
     let storage = Arc::new(storage);
     let registry = Arc::new(Registry::new(&settings).map_err(Error::wrap)?);
+    let announcer = Announcer::new(ctx.db.clone(), &settings.realtime);
+    let address = {
+        let storage = Arc::clone(&storage);
+        Box::new(move |key: &str| storage.public_url(key))
+    };
+    let hub = Arc::new(Hub::new(ctx.db.clone(), &settings.realtime, address));
+    let leases = Leases::new(ctx.db.clone(), &settings.jobs, announcer.clone());
     let pipeline = Pipeline {
         db: ctx.db.clone(),
+        announcer: announcer.clone(),
         carrier: Arc::clone(&carrier),
         settings: Arc::clone(&settings),
         storage: Arc::clone(&storage),
@@ -76,12 +85,20 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));
     shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
-    shared.insert(Arc::new(Leases::new(ctx.db.clone(), &settings.jobs)));
+    shared.insert(Arc::new(FiguresDesk::new(
+        ctx.db.clone(),
+        Arc::clone(&carrier),
+        &settings.jobs,
+    )));
+    shared.insert(Arc::new(leases));
+    shared.insert(announcer);
+    shared.insert(hub);
     shared.insert(Arc::new(pipeline));
     shared.insert(registry);
     shared.insert(storage);
     shared.insert(carrier);
     shared.insert(handlers);
+    shared.insert(bells);
     if let Some(relay) = relay {
         shared.insert(relay);
     }

@@ -1,7 +1,11 @@
-//! Start-up pieces: configuration, components of the context, the listener, worker duties.
+//! Start-up pieces: configuration, components of the context, the HTTP listener, the notification
+//! listener with live updates, worker duties.
 
 pub mod boot;
 pub mod components;
 pub mod home_commands;
+pub mod listener;
+pub mod live_updates;
 pub mod serve;
 pub mod worker_duties;
+pub mod worker_metrics;

@@ -42,6 +42,7 @@ pub async fn start(ctx: &AppContext) -> Result<()> {
     let settings = Settings::of(ctx)?;
     Gates::configure(&ctx.db, &settings).await?;
     let stop = Handlers::of(ctx)?.stop_token();
+    super::worker_metrics::start(ctx, stop.clone())?;
     let leases = Leases::of(ctx)?;
     let drain = Duration::from_millis(settings.jobs.shutdown_ms).saturating_sub(HAND_BACK);
     let stopped = stop.clone();

@@ -1,32 +1,47 @@
-//! Admission: credit hold, job row with its event, the items of a batch, and delivery, in one
-//! transaction of three statements, four for a batch. What is refused leaves nothing behind.
+//! Admission: credit hold, job row with its event, and delivery, in one transaction of three
+//! statements; one more for the items of a batch, and one more for an idempotency key. What is refused
+//! leaves nothing behind.
 
 use sea_orm::DatabaseConnection;
 
 use super::{JobError, route};
 use crate::{
     models::{
-        begin, job_items,
+        begin,
+        idempotency_keys::{self, Record},
+        job_items,
         jobs::{Entity, NewJob},
     },
     payments::ledger::{self, Hold},
     queue::{Carrier, Delivery},
+    realtime::Announcer,
     settings::Settings,
 };
 
-/// Admits a job.
+/// Admits a job. With `record`, the answer of its request is stored under its idempotency key in the
+/// same transaction.
 ///
 /// # Errors
-/// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient) first, then
-/// [`JobError::QueueFull`]; nothing is written in either case. [`JobError::Undecided`] when the database
+/// [`JobError::KeyTaken`] first, then
+/// [`LedgerError::Insufficient`](ledger::LedgerError::Insufficient), then [`JobError::QueueFull`];
+/// nothing is written in these cases. [`JobError::Undecided`] when the database
 /// went away in the very moment of the commit.
 pub async fn admit(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
+    announcer: &Announcer,
     settings: &Settings,
     job: NewJob,
+    record: Option<&Record>,
 ) -> Result<(), JobError> {
     let txn = begin(db).await?;
+    // The key goes first: a repeat must not wait for the accounts that the first request has locked.
+    if let Some(record) = record
+        && !idempotency_keys::Entity::record(&txn, record).await?
+    {
+        txn.rollback().await?;
+        return Err(JobError::KeyTaken);
+    }
     if job.cost > 0 {
         ledger::hold(
             &txn,
@@ -56,7 +71,7 @@ pub async fn admit(
         priority: 0,
     };
     carrier.deliver(&txn, &[delivery]).await?;
-    if let Err(error) = txn.commit().await {
+    if let Err(error) = announcer.commit(txn, [job.user_id]).await {
         // The answer may have been lost after the commit was written. Telling the client that it
         // failed would make it ask, and pay, a second time.
         tracing::warn!(job.id = %job.id, %error, "the commit of an admission was not answered");

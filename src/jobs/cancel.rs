@@ -12,6 +12,7 @@ use crate::{
     },
     payments::ledger::{self, LedgerError},
     queue::Carrier,
+    realtime::Announcer,
 };
 
 /// Looks at a job that workers change meanwhile.
@@ -34,6 +35,7 @@ pub enum Cancelled {
 pub async fn cancel(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
+    announcer: &Announcer,
     job_id: Uuid,
     user_id: Uuid,
     object_prefixes: &[String],
@@ -46,11 +48,12 @@ pub async fn cancel(
             return Err(JobError::Final(job.status));
         }
         if job.status == JobStatus::Pending && !job.is_begun {
-            if cancel_waiting(db, &job, job_id, user_id, object_prefixes).await? {
+            if cancel_waiting(db, announcer, &job, job_id, user_id, object_prefixes).await? {
                 tracing::info!(job.id = %job_id, user.id = %user_id, "a waiting job was cancelled");
                 return Ok(Cancelled::Now);
             }
-        } else if job.is_requested || request(db, carrier, &job, job_id, user_id).await? {
+        } else if job.is_requested || request(db, carrier, announcer, &job, job_id, user_id).await?
+        {
             return Ok(Cancelled::Soon);
         }
     }
@@ -61,6 +64,7 @@ pub async fn cancel(
 /// One transaction: credits back, state, objects. `false` when a worker was faster.
 async fn cancel_waiting(
     db: &DatabaseConnection,
+    announcer: &Announcer,
     job: &Cancelling,
     job_id: Uuid,
     user_id: Uuid,
@@ -87,7 +91,7 @@ async fn cancel_waiting(
     if let Some(prefix) = &job.inputs_prefix {
         object_deletions::Entity::schedule(&txn, prefix, true, 0).await?;
     }
-    txn.commit().await?;
+    announcer.commit(txn, [user_id]).await?;
     Ok(true)
 }
 
@@ -96,6 +100,7 @@ async fn cancel_waiting(
 async fn request(
     db: &DatabaseConnection,
     carrier: &dyn Carrier,
+    announcer: &Announcer,
     job: &Cancelling,
     job_id: Uuid,
     user_id: Uuid,
@@ -108,7 +113,7 @@ async fn request(
     if !is_leased && let Some(delivery) = delivery_to(&job.queue, job_id) {
         carrier.deliver(&txn, &[delivery]).await?;
     }
-    txn.commit().await?;
+    announcer.commit(txn, [user_id]).await?;
     carrier.committed();
     tracing::info!(job.id = %job_id, user.id = %user_id, "a running job is to be cancelled");
     Ok(true)

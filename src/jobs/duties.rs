@@ -2,14 +2,18 @@
 //! death frees; each duty is one file with an interval and a batch limit.
 
 pub mod audit;
-pub mod cleanup;
 pub mod counters;
 pub mod deliveries;
+pub mod expired_keys;
+pub mod expired_sessions;
+pub mod old_deliveries;
+pub mod old_events;
+pub mod totals;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbErr};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +24,10 @@ use crate::{queue::Carrier, settings::Settings};
 const LEADER_LOCK: i64 = 0x6461_7967_0001;
 /// How often a process that does not lead tries to, and a leader proves that its lock lives.
 const BEAT: Duration = Duration::from_secs(1);
+/// Rows that a purging duty deletes by one statement: short locks, short transactions.
+const BATCH: u64 = 1_000;
+/// Statements of one turn; what is left goes at the next.
+const BATCHES: u32 = 50;
 
 /// What the duties of this room work with.
 pub struct Bench {
@@ -96,15 +104,41 @@ pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
         jobs.cleanup_interval_ms,
         jobs.audit_interval_ms,
     );
-    let (a, b, c) = (Arc::clone(&bench), Arc::clone(&bench), Arc::clone(&bench));
     vec![
-        Duty::new("deliveries", deliver, move || {
-            deliveries::run(Arc::clone(&a))
-        }),
-        Duty::new("cleanup", clean, move || cleanup::run(Arc::clone(&b))),
-        Duty::new("audit", check, move || audit::run(Arc::clone(&c))),
-        Duty::new("counters", check, move || counters::run(Arc::clone(&bench))),
+        on(&bench, "deliveries", deliver, deliveries::run),
+        on(&bench, "old deliveries", clean, old_deliveries::run),
+        on(&bench, "old events", clean, old_events::run),
+        on(&bench, "expired keys", clean, expired_keys::run),
+        on(&bench, "expired sessions", clean, expired_sessions::run),
+        on(&bench, "totals", clean, totals::run),
+        on(&bench, "audit", check, audit::run),
+        on(&bench, "counters", check, counters::run),
     ]
+}
+
+/// A duty that works with the bench.
+fn on<F>(bench: &Arc<Bench>, name: &'static str, every_ms: u64, turn: fn(Arc<Bench>) -> F) -> Duty
+where
+    F: Future<Output = Result<(), DbErr>> + Send + 'static,
+{
+    let bench = Arc::clone(bench);
+    Duty::new(name, every_ms, move || turn(Arc::clone(&bench)))
+}
+
+/// Repeats a purge of one batch until it finds less, at most `BATCHES` times; gives how many rows went.
+async fn in_batches<F>(mut purge: impl FnMut(i64) -> F) -> Result<u64, DbErr>
+where
+    F: Future<Output = Result<u64, DbErr>>,
+{
+    let mut sum = 0_u64;
+    for _ in 0..BATCHES {
+        let gone = purge(i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+        sum = sum.saturating_add(gone);
+        if gone < BATCH {
+            break;
+        }
+    }
+    Ok(sum)
 }
 
 /// Leads the duties whenever this process can, until `stop`.

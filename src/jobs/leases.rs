@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     models::jobs::{Claim, ClaimLimits, Claimed, Entity, Fence},
+    realtime::Announcer,
     settings,
 };
 
@@ -21,6 +22,7 @@ const RACES: usize = 8;
 /// Claims jobs for this process and keeps their leases alive, also while the process drains.
 pub struct Leases {
     db: DatabaseConnection,
+    announcer: Announcer,
     owner: Uuid,
     heartbeat: Duration,
     limits: ClaimLimits,
@@ -65,10 +67,11 @@ impl Drop for Lease {
 impl Leases {
     /// The leases of a new process.
     #[must_use]
-    pub fn new(db: DatabaseConnection, jobs: &settings::Jobs) -> Self {
+    pub fn new(db: DatabaseConnection, jobs: &settings::Jobs, announcer: Announcer) -> Self {
         let to_i64 = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self {
             db,
+            announcer,
             owner: Uuid::new_v4(),
             heartbeat: Duration::from_millis(jobs.heartbeat_ms),
             limits: ClaimLimits {
@@ -98,7 +101,12 @@ impl Leases {
     pub async fn claim(self: &Arc<Self>, queue: &str) -> Result<Option<Lease>, DbErr> {
         for _ in 0..RACES {
             match Entity::claim(&self.db, queue, self.owner, self.limits).await? {
-                Claim::Job(job) => return Ok(Some(self.hold(*job))),
+                Claim::Job(job) => {
+                    if job.was_pending {
+                        self.announcer.announce(job.user_id);
+                    }
+                    return Ok(Some(self.hold(*job)));
+                }
                 Claim::Nothing => return Ok(None),
                 Claim::Raced => {}
             }

@@ -3,7 +3,10 @@
 pub mod admission;
 pub mod cancel;
 pub mod duties;
+pub mod figures;
 pub mod leases;
+pub mod nudge;
+pub mod once;
 pub mod settle;
 
 use sea_orm::{DbErr, prelude::Uuid};
@@ -48,6 +51,15 @@ pub const fn route(job_type: &JobType) -> Route {
     }
 }
 
+/// Every job type, as its text, with its queue.
+pub const QUEUES: [(&str, &str); 5] = [
+    ("IMAGE_GENERATION", route(&JobType::ImageGeneration).queue),
+    ("VIDEO_GENERATION", route(&JobType::VideoGeneration).queue),
+    ("IMAGE_UPSCALE", route(&JobType::ImageUpscale).queue),
+    ("BATCH_GENERATION", route(&JobType::BatchGeneration).queue),
+    ("SCENE_GENERATION", route(&JobType::SceneGeneration).queue),
+];
+
 /// The worker class of a generation queue.
 #[must_use]
 pub fn worker_of(queue: &str) -> Option<&'static str> {
@@ -88,6 +100,9 @@ pub enum JobError {
     /// The job ended before.
     #[error("the job is {0:?} already")]
     Final(JobStatus),
+    /// The request's idempotency key is held by another request or has an answer; nothing was written.
+    #[error("the idempotency key is in use")]
+    KeyTaken,
     /// Another claim took the job over; nothing was written.
     #[error("this claim of the job is stale")]
     Stale,

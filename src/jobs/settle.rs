@@ -16,6 +16,7 @@ use crate::{
     },
     payments::ledger::{self, LedgerError, Usage},
     queue::{Carrier, Delivery},
+    realtime::Announcer,
     settings,
 };
 
@@ -28,6 +29,7 @@ const DELETION_GRACE_MS: i64 = 60_000;
 pub struct Settler<'a> {
     pub db: &'a DatabaseConnection,
     pub carrier: &'a dyn Carrier,
+    pub announcer: &'a Announcer,
     pub jobs: &'a settings::Jobs,
 }
 
@@ -81,7 +83,7 @@ impl Settler<'_> {
             r2_files::Entity::insert(&txn, file).await?;
         }
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         self.carrier.committed();
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
         Ok(())
@@ -131,7 +133,7 @@ impl Settler<'_> {
         self.finish(&txn, job, change).await?;
         drop_objects(&txn, object_prefixes).await?;
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         self.carrier.committed();
         Ok(())
     }
@@ -148,7 +150,9 @@ impl Settler<'_> {
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
         self.send_again(&txn, job, change, delay_ms).await?;
-        txn.commit().await?;
+        // Waiting for upstream is no news to anybody.
+        let changed = change.is_visible().then_some(job.user_id);
+        self.announcer.commit(txn, changed).await?;
         self.carrier.committed();
         Ok(())
     }
@@ -182,8 +186,9 @@ impl Settler<'_> {
         let max_running = self.jobs.max_running_per_user;
         Entity::transition(self.db, job.fence(), change, max_running)
             .await?
-            .map(|_| ())
-            .ok_or(JobError::Stale)
+            .ok_or(JobError::Stale)?;
+        self.announcer.announce(job.user_id);
+        Ok(())
     }
 
     async fn finish(

@@ -146,6 +146,22 @@ impl Entity {
         Ok(result.rows_affected())
     }
 
+    /// Deletes single refresh tokens that expired a day ago, at most `batch`; their sessions may live on
+    /// with newer ones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purge_tokens(db: &impl ConnectionTrait, batch: i64) -> Result<u64, DbErr> {
+        let result = db
+            .execute_raw(statement(
+                "delete from refresh_tokens where id in (
+                    select id from refresh_tokens where expires_at < now() - interval '1 day' limit $1)",
+                [batch.into()],
+            ))
+            .await?;
+        Ok(result.rows_affected())
+    }
+
     /// Deletes sessions that can give no token any more, oldest first, at most `batch`.
     ///
     /// # Errors

@@ -54,12 +54,14 @@ struct Count {
 /// to the job of the same user that waits longest without one. A job whose current claim has a live
 /// delivery for then gets no second one.
 const ADD: &str = "
-insert into delivery_outbox (job_id, claim_no, queue, worker, priority, not_before)
-select target.id, target.claim_no, $2, $3, $4, now() + $5 * interval '1 millisecond'
+insert into delivery_outbox (job_id, user_id, claim_no, queue, worker, priority, takes_turn, not_before)
+select target.id, target.user_id, target.claim_no, $2, $3, greatest($4, target.priority),
+       target.status = 'PENDING' and $5 <= 0, now() + $5 * interval '1 millisecond'
 from (
-    select id, claim_no from jobs where id = $1 and status in ('PENDING', 'PROCESSING')
+    select id, user_id, claim_no, priority, status from jobs
+    where id = $1 and status in ('PENDING', 'PROCESSING')
     union all
-    (select held.id, held.claim_no
+    (select held.id, held.user_id, held.claim_no, held.priority, held.status
      from jobs ended join jobs held on held.user_id = ended.user_id
      where ended.id = $1 and ended.status not in ('PENDING', 'PROCESSING')
        and held.queue = $2 and held.status = 'PENDING' and held.next_run_at <= now()

@@ -25,6 +25,7 @@ mod cancel;
 mod claim;
 mod due;
 mod finders;
+mod operations;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 use serde_json::Value as Json;
@@ -38,6 +39,7 @@ pub use cancel::Cancelling;
 pub use claim::{Claim, ClaimLimits, Claimed, Kept};
 pub use due::Named;
 pub use finders::{JobPage, JobView};
+pub use operations::{Inspection, Nudge, Suspect, Suspicion};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
 /// `PROCESSING → PENDING` a retry after a failure.
@@ -143,6 +145,12 @@ impl Change {
             error_code: None,
             error_detail: None,
         }
+    }
+
+    /// Whether watchers can see the change: then it has an event, and has to be announced.
+    #[must_use]
+    pub const fn is_visible(&self) -> bool {
+        self.is_visible
     }
 
     /// The worker got further, 0 to 100.

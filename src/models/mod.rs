@@ -5,8 +5,10 @@ pub mod _entities;
 
 pub mod auth_sessions;
 pub mod delivery_outbox;
+pub mod idempotency_keys;
 pub mod job_events;
 pub mod job_items;
+pub mod job_totals;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
@@ -15,6 +17,7 @@ pub mod r2_files;
 pub mod scalars;
 pub mod users;
 
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use sea_orm::{
     ActiveEnum, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
     TransactionTrait, Value, sea_query::value::Enum,
@@ -33,6 +36,13 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
     tokio::spawn(async move { db.begin().await })
         .await
         .map_err(|error| DbErr::Custom(error.to_string()))?
+}
+
+/// A time as every answer and event shows it: ISO 8601 in UTC with milliseconds (platform contract 1.8).
+#[must_use]
+pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
+    time.with_timezone(&Utc)
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// The variant of a database enum that has this text.

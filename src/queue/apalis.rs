@@ -4,28 +4,28 @@
 //! here a delivery is taken, handed to its worker, and marked done.
 
 mod admin;
+mod inspect;
 mod worker;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use apalis_postgres::PostgresStorage;
 use async_trait::async_trait;
+use chrono::{TimeDelta, Utc};
 use loco_rs::{
     Error, Result,
     bgworker::{Job, JobHandler, JobStatus, QueueProvider},
 };
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, prelude::Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{Carrier, Delivery, handlers::Handlers, wake::Bells};
+use super::{Carrier, Delivery, LiveDelivery, WorkerBeat, handlers::Handlers, wake::Bells};
 use crate::{models::statement, settings};
 
-/// Queue of workers that name none.
-const DEFAULT_QUEUE: &str = "default";
 /// Times a delivery is handed out when its handler fails or its process dies.
 const MAX_ATTEMPTS: i32 = 5;
 
@@ -78,6 +78,12 @@ impl ApalisQueue {
 
     fn stop(&self) -> CancellationToken {
         self.handlers.stop_token()
+    }
+
+    /// The bells that wake this process' queues; its listener rings them.
+    #[must_use]
+    pub fn bells(&self) -> Bells {
+        self.bells.clone()
     }
 
     fn envelope(class: String, args: Json, tags: Vec<String>) -> Result<Vec<u8>> {
@@ -139,15 +145,28 @@ impl Carrier for ApalisQueue {
         Ok(row.map_or(0, |row| row.live))
     }
 
+    async fn workers(&self) -> std::result::Result<Vec<WorkerBeat>, DbErr> {
+        inspect::workers(&self.pool).await
+    }
+
+    async fn deliveries_for(
+        &self,
+        queue: &str,
+        job_id: Uuid,
+    ) -> std::result::Result<Vec<LiveDelivery>, DbErr> {
+        inspect::deliveries_for(&self.pool, queue, job_id).await
+    }
+
     async fn purge(&self, days: i32, batch: i64) -> std::result::Result<u64, DbErr> {
         let db = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone());
         let done = db
             .execute_raw(statement(
+                // By id, which begins with the time of sending, the index finds the old ones.
                 "delete from apalis.jobs where id in (
                     select id from apalis.jobs
-                    where (status in ('Done', 'Killed') or (status = 'Failed' and attempts >= max_attempts))
-                      and done_at < now() - make_interval(days => $1) limit $2)",
-                [days.into(), batch.into()],
+                    where id < $3 and (status in ('Done', 'Killed') or (status = 'Failed' and attempts >= max_attempts))
+                      and done_at < now() - make_interval(days => $1) order by id limit $2)",
+                [days.into(), batch.into(), first_id_since(days).into()],
             ))
             .await?;
         db.execute_raw(statement(
@@ -158,6 +177,15 @@ impl Carrier for ApalisQueue {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+/// What sorts before the id of every delivery sent in the last `days`.
+fn first_id_since(days: i32) -> String {
+    let since_ms = TimeDelta::try_days(i64::from(days))
+        .and_then(|age| Utc::now().checked_sub_signed(age))
+        .and_then(|since| u64::try_from(since.timestamp_millis()).ok())
+        .unwrap_or_default();
+    Ulid::from_parts(since_ms, 0).to_string()
 }
 
 #[async_trait]
@@ -171,10 +199,11 @@ impl QueueProvider for ApalisQueue {
         priority: Option<i32>,
     ) -> Result<Option<String>> {
         let id = Ulid::generate().to_string();
-        let bytes = Self::envelope(class, args, tags.unwrap_or_default())?;
+        let (queue, tags) = admin::queue_of(queue, tags.unwrap_or_default());
+        let bytes = Self::envelope(class, args, tags)?;
         sqlx::query(INSERT)
             .bind(&id)
-            .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+            .bind(queue)
             .bind(bytes)
             .bind(MAX_ATTEMPTS)
             .bind(0_i64)
@@ -191,7 +220,7 @@ impl QueueProvider for ApalisQueue {
         jobs: Vec<(Json, Option<i32>)>,
         tags: Option<Vec<String>>,
     ) -> Result<Vec<String>> {
-        let tags = tags.unwrap_or_default();
+        let (queue, tags) = admin::queue_of(queue, tags.unwrap_or_default());
         let mut ids = Vec::with_capacity(jobs.len());
         let (mut bodies, mut priorities) = (Vec::new(), Vec::new());
         for (args, priority) in jobs {
@@ -206,7 +235,7 @@ impl QueueProvider for ApalisQueue {
              from unnest($1::text[], $3::bytea[], $4::int[]) as batch (id, job, priority)",
         )
         .bind(&ids)
-        .bind(queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()))
+        .bind(queue)
         .bind(bodies)
         .bind(priorities)
         .bind(MAX_ATTEMPTS)
@@ -236,8 +265,6 @@ impl QueueProvider for ApalisQueue {
                 "no queue matches the given tags; see settings.queue.concurrency for their names",
             ));
         }
-        let options = (*self.pool.connect_options()).clone();
-        let listener = tokio::spawn(self.bells.clone().listen(options, self.stop()));
         self.stop().cancelled().await;
         // Running steps finish or are handed back by the jobs room within the same time.
         let drained = tokio::time::timeout(self.shutdown, async {
@@ -247,7 +274,6 @@ impl QueueProvider for ApalisQueue {
         if drained.is_err() {
             tracing::warn!("running steps did not finish in time; others take them over");
         }
-        listener.abort();
         Ok(())
     }
 

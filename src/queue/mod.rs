@@ -6,13 +6,14 @@ pub mod apalis;
 pub mod cloud_tasks;
 pub mod handlers;
 pub mod push;
-mod wake;
+pub mod wake;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, FixedOffset};
 use loco_rs::app::AppContext;
-use sea_orm::{DatabaseTransaction, DbErr, prelude::Uuid};
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, prelude::Uuid};
 
 /// Names of the queues of generation jobs, one per job type (generation contract 10.1).
 pub const GENERATION_QUEUES: [&str; 5] = [
@@ -34,6 +35,29 @@ pub struct Delivery {
     pub delay_ms: i64,
     /// Higher goes first.
     pub priority: i32,
+}
+
+/// A worker of some process, as it last reported to the carrier.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct WorkerBeat {
+    /// Unique for each life of a worker.
+    pub name: String,
+    pub queue: String,
+    pub last_seen_at: DateTime<FixedOffset>,
+    /// Whether it has missed no more heartbeats than a live one may.
+    pub is_alive: bool,
+}
+
+/// A delivery that is not finished.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct LiveDelivery {
+    pub id: String,
+    /// The carrier's own word.
+    pub status: String,
+    pub attempts: i32,
+    pub run_at: DateTime<FixedOffset>,
+    /// Who has taken it.
+    pub worker: Option<String>,
 }
 
 /// Sends deliveries with the caller's transaction: commit sends them, roll-back does not.
@@ -77,6 +101,31 @@ pub trait Carrier: Send + Sync {
     async fn arrived(&self, job_id: Uuid, task: Option<&str>) -> Result<(), DbErr> {
         let _ = (job_id, task);
         Ok(())
+    }
+
+    /// Whether deliveries of generation jobs leave this database.
+    fn is_outside(&self) -> bool {
+        false
+    }
+
+    /// The workers that the carrier knows of, of all processes; none when it keeps no such list.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn workers(&self) -> Result<Vec<WorkerBeat>, DbErr> {
+        Ok(Vec::new())
+    }
+
+    /// Unfinished deliveries of a queue that were sent for this job; another one may have it done.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn deliveries_for(
+        &self,
+        _queue: &str,
+        _job_id: Uuid,
+    ) -> Result<Vec<LiveDelivery>, DbErr> {
+        Ok(Vec::new())
     }
 
     /// Deletes finished deliveries older than `days`, at most `batch`.

@@ -1,4 +1,4 @@
-//! Waking queues: one listener connection per process, outside the pool, hears of every insert.
+//! Waking queues: the process' listener hears of every insert and rings the queue's bell.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,9 @@ use std::{
 
 use apalis::prelude::{PollSnapshot, PollStrategy};
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio_util::sync::CancellationToken;
 
 /// Channel that apalis' insert trigger notifies.
-const CHANNEL: &str = "apalis::job::insert";
-/// Pause before a lost listener connection is opened again.
-const RECONNECT: Duration = Duration::from_millis(500);
+pub const CHANNEL: &str = "apalis::job::insert";
 /// Second looks after a notification: one that arrives while a fetch is under way would otherwise
 /// wait for the poll interval.
 const SECOND_LOOKS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(40)];
@@ -83,7 +79,8 @@ impl Bells {
         });
     }
 
-    fn ring_all(&self) {
+    /// Wakes every queue: notifications may have been lost.
+    pub fn ring_all(&self) {
         let queues: Vec<String> = {
             let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             bells.keys().cloned().collect()
@@ -93,42 +90,19 @@ impl Bells {
         }
     }
 
-    /// Listens until `stop`; a lost connection is opened again and every queue looked at once,
-    /// because notifications sent meanwhile are gone.
-    pub async fn listen(self, options: PgConnectOptions, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            if let Err(error) = self.listen_once(&options, &stop).await {
-                tracing::warn!(%error, "the queue listener lost its connection and reconnects");
-                tokio::time::sleep(RECONNECT).await;
-            }
-        }
-    }
-
-    async fn listen_once(
-        &self,
-        options: &PgConnectOptions,
-        stop: &CancellationToken,
-    ) -> Result<(), sqlx::Error> {
-        // A listener takes its connection from a pool; this one holds nothing else.
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await?;
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
-        self.ring_all();
-        loop {
-            let notification = tokio::select! {
-                notification = listener.try_recv() => notification?,
-                () = stop.cancelled() => return Ok(()),
-            };
-            let Some(notification) = notification else {
-                return Err(sqlx::Error::PoolClosed);
-            };
-            if let Ok(event) = serde_json::from_str::<InsertEvent>(notification.payload()) {
-                self.ring(&event.job_type);
-            }
+    /// Takes a notification of an insert; one for a queue that this process does not work is nothing
+    /// to it.
+    pub fn hear(&self, note: &str) {
+        let Ok(event) = serde_json::from_str::<InsertEvent>(note) else {
+            return;
+        };
+        let is_ours = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&event.job_type);
+        if is_ours {
+            self.ring(&event.job_type);
         }
     }
 }

@@ -7,6 +7,8 @@ use super::{Secret, Settings, carriers};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
+/// What a request that waits for its job takes at most, with some room.
+const LONGEST_REQUEST_MS: u64 = 60_000;
 /// Texts that examples use as secrets.
 const KNOWN_SECRETS: [&str; 4] = [
     "change-me-in-production",
@@ -23,6 +25,7 @@ pub type Fault = String;
 pub fn validate(settings: &Settings, database_uri: &str, environment: &Environment) -> Vec<Fault> {
     let mut faults = Vec::new();
     numbers(settings, &mut faults);
+    live_updates(settings, &mut faults);
     addresses(settings, &mut faults);
     if *environment == Environment::Production {
         production(settings, database_uri, &mut faults);
@@ -114,6 +117,18 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             "settings.http.request_timeout_ms",
             settings.http.request_timeout_ms,
         ),
+        (
+            "settings.http.idempotency_hours",
+            u64::from(settings.http.idempotency_hours),
+        ),
+        (
+            "settings.http.idempotency_lease_ms",
+            settings.http.idempotency_lease_ms,
+        ),
+        (
+            "settings.jobs.event_retention_days",
+            u64::from(settings.jobs.event_retention_days),
+        ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
         (
             "settings.providers.flux.poll_interval_ms",
@@ -194,7 +209,43 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     }
 }
 
+fn live_updates(settings: &Settings, faults: &mut Vec<Fault>) {
+    let realtime = &settings.realtime;
+    for (name, value) in [
+        ("net_interval_ms", realtime.net_interval_ms),
+        ("page_events", u64::from(realtime.page_events)),
+        ("keep_alive_ms", realtime.keep_alive_ms),
+        ("ping_interval_ms", realtime.ping_interval_ms),
+        ("ping_timeout_ms", realtime.ping_timeout_ms),
+        ("connect_timeout_ms", realtime.connect_timeout_ms),
+    ] {
+        if value == 0 {
+            faults.push(format!("settings.realtime.{name} must be above 0"));
+        }
+    }
+    for (name, value, least) in [
+        ("buffer_events", realtime.buffer_events, 2),
+        ("socket_payload_bytes", realtime.socket_payload_bytes, 8192),
+    ] {
+        if value < least {
+            faults.push(format!("settings.realtime.{name} must be at least {least}"));
+        }
+    }
+    if settings.http.request_timeout_ms < LONGEST_REQUEST_MS {
+        faults.push(format!(
+            "settings.http.request_timeout_ms must be at least {LONGEST_REQUEST_MS}: a request may wait \
+             55 s for its job"
+        ));
+    }
+}
+
 fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
+    if let Some(binding) = &settings.http.worker_metrics_binding
+        && binding.parse::<std::net::SocketAddr>().is_err()
+    {
+        faults
+            .push("WORKER_METRICS_BINDING is no address and port, like 127.0.0.1:9464".to_owned());
+    }
     let mut check = |name: &str, text: &str| {
         if let Err(reason) = base_url(text) {
             faults.push(format!("{name} {reason}"));

@@ -1,6 +1,9 @@
 //! Log set-up. Lines hold a sentence and fields (`user.id`, `job.id`, `provider.name`,
 //! `duration_ms`); never tokens, prompts, e-mail addresses or bytes.
 
+pub mod exposition;
+pub mod metrics;
+
 use loco_rs::{config, logger::Format};
 use tracing_subscriber::{EnvFilter, fmt};
 

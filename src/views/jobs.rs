@@ -15,6 +15,17 @@ use crate::models::{
 #[serde(rename_all = "camelCase")]
 pub struct JobCreatedView {
     pub job_id: Uuid,
+    /// The job itself, for a caller who waited for its end and saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobDetailView>,
+}
+
+impl JobCreatedView {
+    /// The body as it is sent and, with an idempotency key, stored.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json!(self).to_string()
+    }
 }
 
 /// `GET /api/jobs/:jobId`.

@@ -3,15 +3,10 @@
 pub mod auth;
 pub mod health;
 pub mod jobs;
+pub mod metrics;
 pub mod process;
+pub mod queues;
 pub mod r2_files;
 pub mod users;
 
-use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
-
-/// ISO 8601 in UTC with milliseconds (platform contract 1.8).
-#[must_use]
-pub fn timestamp(time: &DateTime<FixedOffset>) -> String {
-    time.with_timezone(&Utc)
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
-}
+pub use crate::models::timestamp;

@@ -177,3 +177,25 @@ async fn without_a_key_and_without_the_demo_a_batch_is_refused_at_the_door() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_batch_asked_for_twice_with_one_key_is_one_batch() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let send = async || {
+                let request = app
+                    .request(reqwest::Method::POST, PATH)
+                    .bearer_auth(&user.token)
+                    .header("idempotency-key", "batch-1")
+                    .json(&body(json!(["a fox", "a hare"])));
+                app.send(request).await
+            };
+            let (first, again) = (send().await, send().await);
+            assert_eq!((first.status, again.status), (201, 201), "{}", again.json);
+            assert_eq!(first.json, again.json);
+            assert_eq!(app.count("select count(*) from job_items").await, 2);
+            assert_eq!(app.credits(&user).await, 18);
+        })
+        .await;
+}

@@ -6,10 +6,14 @@ pub mod bfl;
 pub mod cloud_tasks;
 pub mod cluster;
 pub mod google;
+pub mod log;
+pub mod operators;
 pub mod pictures;
 pub mod processes;
 pub mod s3;
 pub mod snapshot;
+pub mod socketio;
+pub mod sse;
 pub mod tokens;
 
 pub use app::{Answer, Builder, INTERNAL_KEY, TestApp, TestUser, test_app};

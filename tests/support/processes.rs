@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use rand::Rng;
+
 use super::{
     INTERNAL_KEY, bfl,
     cloud_tasks::{self, CloudTasks},
@@ -38,10 +40,20 @@ pub struct Pushed<'a> {
     pub public_url: &'a str,
 }
 
-/// A port that is free now; nobody else on this machine is asked to take it before the app does.
+/// A port that is free now, below the range from which stand-ins of other tests get theirs.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = rand::rng().random_range(10_000..20_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An API process and where it listens.
+pub struct Server {
+    pub process: Process,
+    pub base: String,
 }
 
 impl Installation<'_> {
@@ -78,6 +90,21 @@ impl Installation<'_> {
         self.worker_at(Pace::Scaled)
     }
 
+    /// Starts an API process on a free port and waits until it answers.
+    pub async fn api(&self) -> Server {
+        let server = self.begin_api();
+        for _ in 0..600 {
+            if reqwest::get(format!("{}/health", server.base))
+                .await
+                .is_ok()
+            {
+                return server;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the API process does not answer")
+    }
+
     /// Starts a worker process with scaled or real intervals.
     pub fn worker_at(&self, pace: Pace) -> Process {
         let environment = match pace {
@@ -112,6 +139,15 @@ impl Installation<'_> {
                 .env("INTERNAL_API_KEY", INTERNAL_KEY);
         }
         Process(command.spawn().unwrap())
+    }
+
+    /// Starts an API process on a free port; it may not listen yet.
+    pub fn begin_api(&self) -> Server {
+        let port = free_port();
+        Server {
+            process: self.start(&[], port, None),
+            base: format!("http://127.0.0.1:{port}"),
+        }
     }
 
     /// Runs a command of the binary to its end.

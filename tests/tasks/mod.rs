@@ -1,5 +1,8 @@
 //! Operator commands, as a person runs them.
 
+mod deliveries;
+mod jobs;
+
 use serde_json::json;
 
 use crate::support::{TestApp, processes::Installation, test_app};
@@ -87,6 +90,7 @@ async fn production_names_everything_that_is_missing_at_once() {
         .env_clear()
         .env("LOCO_ENV", "production")
         .env("JWT_SECRET", "change-me-in-production")
+        .env("INTERNAL_API_KEY", "internal-key")
         .env(
             "LOCO_CONFIG_FOLDER",
             concat!(env!("CARGO_MANIFEST_DIR"), "/config"),

@@ -9,10 +9,14 @@ use crate::support::{
     TestApp, TestUser,
     bfl::{Bfl, Point},
     snapshot::redact,
+    sse::Stream,
     test_app,
 };
 
 const QUEUE: &str = "batch-generation-queue";
+/// A machine that is busy must not make a submission be done again.
+const HEARTBEAT: &str = "/jobs/heartbeat_ms";
+const SLOW_MS: u64 = 10_000;
 
 /// Payloads of all events of batches, oldest first.
 async fn events(app: &TestApp) -> Vec<Value> {
@@ -88,6 +92,7 @@ async fn every_prompt_becomes_a_picture_and_an_event() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             // One at a time, so that the order of the events is the order of the prompts.
@@ -151,6 +156,7 @@ async fn failures_stay_with_their_items() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let prompts = ["moderated", "a fox", "broken", "a hare", "wrong"];
@@ -189,6 +195,7 @@ async fn a_batch_with_nothing_delivered_fails_and_gives_all_back() {
         test_app()
             .worker()
             .flux(&bfl)
+            .set(HEARTBEAT, SLOW_MS)
             .run(async |app| {
                 let user = app.user().await;
                 let id = app.batch(&user, &["first", "second"], 5).await;
@@ -212,6 +219,7 @@ async fn one_item_is_tried_again_while_the_others_go_on() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["a fox", "shaky", "a hare"], 3).await;
@@ -234,6 +242,7 @@ async fn being_told_to_wait_costs_no_try_and_counts_for_the_batch() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .set("/jobs/max_tries", 1)
         .run(async |app| {
             let user = app.user().await;
@@ -259,6 +268,7 @@ async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &prompts, 3).await;
@@ -286,6 +296,7 @@ async fn while_one_item_takes_its_time_the_others_are_looked_at() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["a fox", "slow"], 2).await;
@@ -309,6 +320,7 @@ async fn a_batch_gives_its_slot_back_after_its_turn() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .set("/jobs/batch_turn_ms", 1)
         .run(async |app| {
             let user = app.user().await;
@@ -334,6 +346,7 @@ async fn finished_pictures_are_shown_before_the_batch_ends() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["slow", "a fox"], 2).await;
@@ -366,6 +379,7 @@ async fn past_its_deadline_a_batch_delivers_what_is_done() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .set("/jobs/deadline_ms", 1_500)
         .run(async |app| {
             let user = app.user().await;
@@ -390,6 +404,7 @@ async fn a_task_that_never_ends_is_one_items_failure() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .set("/providers/flux/budget_ms", 500)
         .run(async |app| {
             let user = app.user().await;
@@ -408,6 +423,7 @@ async fn pictures_that_all_prompts_share_go_out_with_each() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             let reference = crate::support::pictures::data_url(8, 8);
@@ -515,6 +531,7 @@ async fn while_the_breaker_is_open_a_batch_begins_no_items() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .set("/generation/breaker/failures", 2)
         .set("/generation/breaker/open_ms", 1_500)
         .run(async |app| {
@@ -578,6 +595,7 @@ async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
     test_app()
         .worker()
         .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             app.leave_credits(&user, 200).await;
@@ -623,6 +641,40 @@ async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
                     .filter(|status| **status == "COMPLETED")
                     .count();
                 credits -= i64::try_from(delivered).unwrap();
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_reports_each_item_as_the_job_shows_it() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("second", [json!({"status": "Request Moderated"})]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["first", "second"], 1).await;
+            let path = format!("/api/jobs/{id}/events");
+            let mut events = Stream::open(app, &path, &user.token, Some(0)).await;
+            let mut updates = Vec::new();
+            while let Some(update) = events.update().await {
+                let is_final = update["status"] == "COMPLETED";
+                updates.push(update);
+                if is_final {
+                    break;
+                }
+            }
+            let done: Vec<&Value> = updates
+                .iter()
+                .map(|update| &update["metadata"]["done"])
+                .collect();
+            assert_eq!(json!(done), json!([null, null, 0, 1, 2, 2]));
+            let job = app.job(&user, &id).await;
+            let last = &updates.last().unwrap()["metadata"];
+            for name in ["results", "resultCount", "done", "total", "failed", "items"] {
+                assert_eq!(last[name], job["metadata"][name], "{name}");
             }
         })
         .await;

@@ -1,18 +1,17 @@
-//! The relay: what it sends to Cloud Tasks, in which order, and what it does when Cloud Tasks fails.
+//! The relay: what it sends to Cloud Tasks, and in which order.
+
+mod credentials;
+mod faults;
 
 use std::time::Duration;
 
-use daygen::{
-    queue::cloud_tasks::{CloudTasksClient, Credentials, CredentialsError, NewTask},
-    settings::Settings,
-};
+use daygen::queue::cloud_tasks::{CloudTasksClient, NewTask};
 use serde_json::{Value, json};
 
 use crate::support::{
     TestApp, TestUser,
-    bfl::{Bfl, Point},
+    bfl::Bfl,
     cloud_tasks::{CloudTasks, Fault},
-    google::Google,
     snapshot::redact,
     test_app,
 };
@@ -140,7 +139,7 @@ async fn priority_goes_first_and_then_users_in_turn() {
             let one = admit(app, &first, 1).await;
             let other = admit(app, &second, 1).await;
             app.execute(&format!(
-                "update jobs set priority = 9 where id = '{}'",
+                "update delivery_outbox set priority = 9 where job_id = '{}'",
                 many[3]
             ))
             .await;
@@ -180,272 +179,6 @@ async fn only_so_many_tasks_of_a_user_are_on_their_way() {
             tasks.resume();
             completed(app, &greedy, &many).await;
             completed(app, &modest, &one).await;
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn lost_answers_make_no_second_task() {
-    let tasks = CloudTasks::start().await;
-    tasks.pause();
-    tasks.fail_creations(vec![Fault::LoseAnswer; 3]);
-    test_app()
-        .cloud_tasks(&tasks)
-        .run(async |app| {
-            let user = app.user().await;
-            let ids = admit(app, &user, 3).await;
-            let sent = "select count(*) from delivery_outbox where sent_at is not null";
-            app.until("the answers", || async {
-                (app.count(sent).await == 3).then_some(())
-            })
-            .await;
-            assert_eq!(tasks.tasks().len(), 3);
-            tasks.resume();
-            completed(app, &user, &ids).await;
-            assert_eq!(tasks.dispatches().len(), 3);
-            assert_eq!(app.count("select sum(claim_no) from jobs").await, 3);
-            let repeated = tasks
-                .calls()
-                .iter()
-                .filter(|call| call.status == 409)
-                .count();
-            assert!(repeated >= 1, "a name was met again");
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn faults_that_pass_are_waited_out() {
-    for status in [429, 500, 503] {
-        let tasks = CloudTasks::start().await;
-        tasks.fail_creations(vec![Fault::Status(status); 4]);
-        test_app()
-            .cloud_tasks(&tasks)
-            .set("/jobs/duty_interval_ms", NEVER_MS)
-            .run(async |app| {
-                let user = app.user().await;
-                let ids = admit(app, &user, 2).await;
-                completed(app, &user, &ids).await;
-                assert_eq!(tasks.created().len(), 2, "{status}");
-            })
-            .await;
-    }
-}
-
-#[tokio::test]
-async fn a_queue_that_is_not_there_loses_nothing_and_is_not_hammered() {
-    let tasks = CloudTasks::start().await;
-    tasks.delete_queue("image-generation-queue");
-    test_app()
-        .cloud_tasks(&tasks)
-        .set("/queue/cloud_tasks/relay_calls", 1)
-        .run(async |app| {
-            let user = app.user().await;
-            let ids = admit(app, &user, 3).await;
-            app.until("some refusals", || async {
-                (tasks.calls().len() >= 3).then_some(())
-            })
-            .await;
-            let begun = std::time::Instant::now();
-            let before = tasks.calls().len();
-            app.until("some more", || async {
-                (tasks.calls().len() >= before + 2).then_some(())
-            })
-            .await;
-            assert!(
-                begun.elapsed() > Duration::from_millis(300),
-                "one call each longest pause"
-            );
-            let noted = "select count(*) from delivery_outbox where last_error like '%NOT_FOUND%'";
-            assert!(app.count(noted).await >= 1);
-            tasks.create_queue("image-generation-queue");
-            completed(app, &user, &ids).await;
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn one_rejected_delivery_does_not_stop_the_others() {
-    let tasks = CloudTasks::start().await;
-    tasks.fail_creations([Fault::Status(400)]);
-    let rejected = "select count(*) from delivery_outbox
-        where last_error like '%INVALID_ARGUMENT%' and taken_at is null";
-    test_app()
-        .cloud_tasks(&tasks)
-        .set("/queue/cloud_tasks/backoff_base_ms", 60_000)
-        .set("/queue/cloud_tasks/backoff_max_ms", 60_000)
-        .run(async |app| {
-            let user = app.user().await;
-            let is_rejected = || async { (app.count(rejected).await == 1).then_some(()) };
-            let bad = admit(app, &user, 1).await;
-            app.until("the rejection", is_rejected).await;
-            let good = admit(app, &user, 2).await;
-            completed(app, &user, &[bad, good].concat()).await;
-            // A lone one waits for itself, or for an operator.
-            tasks.fail_creations([Fault::Status(400)]);
-            let lone = admit(app, &user, 1).await;
-            app.until("the rejection", is_rejected).await;
-            let queue = app.ctx.queue_provider.clone().unwrap();
-            assert_eq!(queue.retry_failed(None).await.unwrap(), 1);
-            completed(app, &user, &lone).await;
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_delivery_used_up_in_vain_comes_again_under_a_new_name() {
-    let tasks = CloudTasks::start().await;
-    let bfl = Bfl::start().await;
-    bfl.close(Point::Submit);
-    test_app()
-        .cloud_tasks(&tasks)
-        .flux(&bfl)
-        .set("/jobs/max_running_per_user", 1)
-        .set("/queue/cloud_tasks/in_flight_per_user", 1)
-        .run(async |app| {
-            let user = app.user().await;
-            let running = app.generate(&user, json!({"prompt": "a fox"})).await;
-            bfl.arrived(Point::Submit, 1).await;
-            let held = app.generate(&user, json!({"prompt": "a fox"})).await;
-            // Somebody has the held-back delivery sent at once; it finds the user at the limit.
-            let request = app
-                .request(reqwest::Method::POST, "/api/jobs/process")
-                .bearer_auth(crate::support::INTERNAL_KEY)
-                .header(
-                    "x-cloudtasks-taskname",
-                    format!(
-                        "x-{held}-0-{}",
-                        app.count(&format!(
-                            "select id from delivery_outbox where job_id = '{held}'"
-                        ))
-                        .await
-                    ),
-                )
-                .json(&json!({ "jobId": held }));
-            assert_eq!(app.send(request).await.json, json!({"status": "PENDING"}));
-            bfl.open(Point::Submit);
-            completed(app, &user, &[running, held.clone()]).await;
-            let first_claim = format!("{held}-0-");
-            let sent = tasks
-                .dispatches()
-                .iter()
-                .filter(|dispatch| dispatch.task.contains(&first_claim))
-                .count();
-            assert_eq!(sent, 1, "the one that was used up never went out");
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_task_that_hangs_at_a_dead_process_is_replaced() {
-    let tasks = CloudTasks::start().await;
-    // Accepts connections and never answers.
-    let black_hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hole = format!("http://{}", black_hole.local_addr().unwrap());
-    tasks.balance(&[&hole]);
-    test_app()
-        .cloud_tasks(&tasks)
-        .set("/queue/push_wait_ms", 300)
-        .run(async |app| {
-            let user = app.user().await;
-            let ids = admit(app, &user, 1).await;
-            app.until("the task to be under way", || async {
-                (tasks.tasks().len() == 1).then_some(())
-            })
-            .await;
-            let (_connection, _) = black_hole.accept().await.unwrap();
-            tasks.balance(&[]);
-            completed(app, &user, &ids).await;
-            let hung = "select count(*) from delivery_outbox where last_error like '%hangs%'";
-            assert_eq!(app.count(hung).await, 1);
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_service_account_signs_for_tokens_and_keeps_them() {
-    let google = Google::start().await;
-    let tasks = CloudTasks::start().await;
-    let file = google.account_file();
-    tasks.require_token("ya29.test-1");
-    test_app()
-        .cloud_tasks(&tasks)
-        .set("/queue/cloud_tasks/credentials", file.0.to_str().unwrap())
-        .run(async |app| {
-            let user = app.user().await;
-            completed(app, &user, &admit(app, &user, 2).await).await;
-            assert_eq!(google.tokens().len(), 1, "one token for all calls");
-            // Google revokes it: the next call asks for another.
-            tasks.require_token("ya29.test-2");
-            completed(app, &user, &admit(app, &user, 1).await).await;
-            assert_eq!(google.tokens().len(), 2);
-            let last = tasks.calls().pop().unwrap();
-            assert_eq!(last.authorization.as_deref(), Some("Bearer ya29.test-2"));
-        })
-        .await;
-}
-
-fn cloud_settings(app: &Settings) -> daygen::settings::CloudTasks {
-    app.queue.cloud_tasks.clone()
-}
-
-#[tokio::test]
-async fn the_machine_gives_tokens_where_there_is_no_file() {
-    let google = Google::start().await;
-    test_app()
-        .set("/queue/cloud_tasks/metadata_base", google.base.as_str())
-        .run(async |app| {
-            let settings = cloud_settings(&app.settings());
-            let credentials = Credentials::new(&settings, reqwest::Client::new()).unwrap();
-            google.set_life(3_600);
-            let first = credentials.token().await.unwrap().unwrap();
-            assert_eq!(first.expose(), "ya29.test-1");
-            assert_eq!(credentials.token().await.unwrap().unwrap(), first, "kept");
-            credentials.forget(&first).await;
-            google.set_life(1);
-            let second = credentials.token().await.unwrap().unwrap();
-            assert_eq!(second.expose(), "ya29.test-2");
-            app.until("it to be too old", || async {
-                let token = credentials.token().await.unwrap().unwrap();
-                (token.expose() == "ya29.test-3").then_some(())
-            })
-            .await;
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_account_is_refused_without_quoting_it() {
-    let google = Google::start().await;
-    test_app()
-        .run(async |app| {
-            let file = google.account_file();
-            let good: Value = serde_json::from_slice(&std::fs::read(&file.0).unwrap()).unwrap();
-            for (field, value) in [
-                ("type", "authorized_user"),
-                (
-                    "private_key",
-                    "-----BEGIN PRIVATE KEY-----\nsecretsecret\n-----END PRIVATE KEY-----",
-                ),
-                ("token_uri", "http://tokens.example.com/token"),
-                ("", ""),
-            ] {
-                let mut bad = good.clone();
-                bad[field] = json!(value);
-                let text = if field.is_empty() {
-                    "secretsecret".to_owned()
-                } else {
-                    bad.to_string()
-                };
-                std::fs::write(&file.0, text).unwrap();
-                let mut settings = cloud_settings(&app.settings());
-                settings.credentials = Some(file.0.clone());
-                let error = Credentials::new(&settings, reqwest::Client::new())
-                    .err()
-                    .unwrap();
-                assert!(matches!(error, CredentialsError::File(_)), "{field}");
-                assert!(!error.to_string().contains("secretsecret"), "{error}");
-            }
         })
         .await;
 }

@@ -5,5 +5,6 @@ mod cloud_tasks;
 mod flux;
 mod image_generation;
 mod limits;
+mod retention;
 mod upscale;
 mod video;

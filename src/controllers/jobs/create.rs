@@ -1,10 +1,13 @@
 //! Admitting jobs by name: provider and model are fields of the body (generation contract 5.1).
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{extract::State, response::Response};
 use loco_rs::prelude::*;
 
 use crate::{
-    controllers::image::{admit, origin, wanted},
+    controllers::{
+        image::{create, wanted},
+        waiting,
+    },
     dtos::{
         generation::ImageJobBody,
         jobs::{BatchJobBody, UpscaleJobBody, VideoJobBody},
@@ -15,76 +18,96 @@ use crate::{
         pipeline::Pipeline,
         registry::ImageRoute,
     },
-    http::{ApiResult, Caller, LargeJsonBody},
-    views::jobs::JobCreatedView,
+    http::{ApiResult, Caller, KeyedBody, Prefer},
 };
 
 /// An image.
 pub async fn image(
     State(ctx): State<AppContext>,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = ImageJobBody::parse(body)?;
-    let route = ImageRoute::find(&dto.provider)?;
-    admit(&ctx, &caller, route, dto.image).await
+    prefer: Prefer,
+    body: KeyedBody,
+) -> ApiResult<Response> {
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let dto = ImageJobBody::parse(fields)?;
+        let route = ImageRoute::find(&dto.provider)?;
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline
+            .admit_image(&caller.profile, route, wanted(dto.image), origin)
+            .await?)
+    })
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
 /// A picture of each of several prompts.
 pub async fn batch(
     State(ctx): State<AppContext>,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = BatchJobBody::parse(body)?;
-    let route = ImageRoute::find(&dto.provider)?;
-    let batch = WantedBatch {
-        prompts: dto.prompts,
-        batch_size: dto.batch_size,
-        picture: wanted(dto.image),
-    };
-    let job_id = Pipeline::of(&ctx)?
-        .admit_batch(&caller.profile, route, batch, origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    prefer: Prefer,
+    body: KeyedBody,
+) -> ApiResult<Response> {
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let dto = BatchJobBody::parse(fields)?;
+        let route = ImageRoute::find(&dto.provider)?;
+        let batch = WantedBatch {
+            prompts: dto.prompts,
+            batch_size: dto.batch_size,
+            picture: wanted(dto.image),
+        };
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline
+            .admit_batch(&caller.profile, route, batch, origin)
+            .await?)
+    })
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
 /// A video.
 pub async fn video(
     State(ctx): State<AppContext>,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = VideoJobBody::parse(body)?;
-    let video = WantedVideo {
-        provider: dto.provider,
-        model: dto.model,
-        prompt: dto.prompt,
-        image_urls: dto.image_urls,
-        options: dto.options,
-    };
-    let job_id = Pipeline::of(&ctx)?
-        .admit_video(&caller.profile, video, origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    prefer: Prefer,
+    body: KeyedBody,
+) -> ApiResult<Response> {
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let dto = VideoJobBody::parse(fields)?;
+        let video = WantedVideo {
+            provider: dto.provider,
+            model: dto.model,
+            prompt: dto.prompt,
+            image_urls: dto.image_urls,
+            options: dto.options,
+        };
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline.admit_video(&caller.profile, video, origin).await?)
+    })
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }
 
 /// A larger copy of a picture.
 pub async fn upscale(
     State(ctx): State<AppContext>,
     caller: Caller,
-    LargeJsonBody(body): LargeJsonBody,
-) -> ApiResult<(StatusCode, Json<JobCreatedView>)> {
-    let dto = UpscaleJobBody::parse(body)?;
-    let upscale = WantedUpscale {
-        provider: dto.provider,
-        model: dto.model,
-        image_url: dto.image_url,
-        scale: dto.scale,
-        options: dto.options,
-    };
-    let job_id = Pipeline::of(&ctx)?
-        .admit_upscale(&caller.profile, upscale, origin())
-        .await?;
-    Ok((StatusCode::CREATED, Json(JobCreatedView { job_id })))
+    prefer: Prefer,
+    body: KeyedBody,
+) -> ApiResult<Response> {
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let dto = UpscaleJobBody::parse(fields)?;
+        let upscale = WantedUpscale {
+            provider: dto.provider,
+            model: dto.model,
+            image_url: dto.image_url,
+            scale: dto.scale,
+            options: dto.options,
+        };
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline
+            .admit_upscale(&caller.profile, upscale, origin)
+            .await?)
+    })
+    .await?;
+    waiting::created(&ctx, &caller, prefer, answer).await
 }

@@ -83,7 +83,7 @@ impl Settler<'_> {
         Entity::transition(&txn, job.fence(), &change, max_running)
             .await?
             .ok_or(JobError::Stale)?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         Ok(())
     }
 
@@ -99,12 +99,13 @@ impl Settler<'_> {
         delay_ms: i64,
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
-        self.send_again(&txn, job, &Change::wait(delay_ms), delay_ms)
-            .await?;
+        let change = Change::wait(delay_ms);
+        self.send_again(&txn, job, &change, delay_ms).await?;
         if !due.is_empty() {
             job_items::Entity::schedule(&txn, job.id, due).await?;
         }
-        txn.commit().await?;
+        let changed = change.is_visible().then_some(job.user_id);
+        self.announcer.commit(txn, changed).await?;
         self.carrier.committed();
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Settler<'_> {
             object_deletions::Entity::schedule_prefixes(&txn, later, DELETION_GRACE_MS).await?;
         }
         self.drop_inputs(&txn, job).await?;
-        txn.commit().await?;
+        self.announcer.commit(txn, [job.user_id]).await?;
         self.carrier.committed();
         tracing::info!(
             job.id = %job.id,

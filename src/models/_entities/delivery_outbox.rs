@@ -18,8 +18,10 @@ pub struct Model {
     pub last_error: Option<String>,
     pub created_at: DateTimeWithTimeZone,
     pub sent_at: Option<DateTimeWithTimeZone>,
+    pub user_id: Uuid,
     #[sea_orm(column_type = "Text")]
     pub worker: String,
+    pub takes_turn: bool,
     pub retry_at: DateTimeWithTimeZone,
     pub check_at: Option<DateTimeWithTimeZone>,
     pub checks: i32,

@@ -14,11 +14,12 @@ pub struct Model {
     #[sea_orm(column_type = "VarBinary(StringLen::None)")]
     pub body_hash: Vec<u8>,
     pub status: Option<i16>,
-    #[sea_orm(column_type = "JsonBinary", nullable)]
-    pub response: Option<Json>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub response: Option<String>,
     pub locked_until: Option<DateTimeWithTimeZone>,
     pub created_at: DateTimeWithTimeZone,
     pub expires_at: DateTimeWithTimeZone,
+    pub marker: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

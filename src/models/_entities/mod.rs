@@ -13,6 +13,8 @@ pub mod idempotency_keys;
 pub mod identities;
 pub mod job_events;
 pub mod job_items;
+pub mod job_totals;
+pub mod job_totals_mark;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;

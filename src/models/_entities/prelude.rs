@@ -11,6 +11,8 @@ pub use super::idempotency_keys::Entity as IdempotencyKeys;
 pub use super::identities::Entity as Identities;
 pub use super::job_events::Entity as JobEvents;
 pub use super::job_items::Entity as JobItems;
+pub use super::job_totals::Entity as JobTotals;
+pub use super::job_totals_mark::Entity as JobTotalsMark;
 pub use super::jobs::Entity as Jobs;
 pub use super::local_accounts::Entity as LocalAccounts;
 pub use super::object_deletions::Entity as ObjectDeletions;

@@ -28,6 +28,8 @@ pub struct Release {
     pub attempts: i32,
     pub checks: i32,
     pub is_delayed: bool,
+    /// Whether its job has ended already.
+    pub is_final: bool,
 }
 
 impl Release {
@@ -38,34 +40,48 @@ impl Release {
     }
 }
 
-/// Priority first, then users in turn: the one with the fewest jobs in flight is next. Running jobs
-/// and waits for later are not held back; they use no new slot now.
+/// Priority first, then users in turn: the one with the fewest jobs in flight is next. Steps of running
+/// jobs and waits for later are not held back; they use no new slot now. Only the rows at the head of each
+/// user's line are read, however many wait.
 const RELEASABLE: &str = "
-with running as (
+with recursive users as (
+    (select user_id from delivery_outbox
+     where sent_at is null and taken_at is null and takes_turn order by user_id limit 1)
+    union all
+    select next.user_id from users cross join lateral (
+        select d.user_id from delivery_outbox d
+        where d.sent_at is null and d.taken_at is null and d.takes_turn and d.user_id > users.user_id
+        order by d.user_id limit 1) next
+), running as (
     select user_id, count(*) as n from jobs where status = 'PROCESSING' group by user_id
 ), released as (
-    select j.user_id, count(distinct j.id) as n
+    select d.user_id, count(distinct d.job_id) as n
     from delivery_outbox d join jobs j on j.id = d.job_id
-    where d.sent_at is not null and d.taken_at is null and d.not_before <= now() and j.status = 'PENDING'
-    group by j.user_id
-), waiting as (
-    select d.id, d.job_id, d.claim_no, d.queue, d.not_before, d.attempts, d.checks,
-           d.not_before > now() as is_delayed,
-           j.status = 'PROCESSING' as is_running,
-           greatest(d.priority, j.priority) as priority,
-           coalesce(running.n, 0) + coalesce(released.n, 0)
-             + row_number() over (partition by j.user_id, j.status, d.not_before > now()
-                                  order by greatest(d.priority, j.priority) desc, d.id) as turn
-    from delivery_outbox d join jobs j on j.id = d.job_id
-    left join running on running.user_id = j.user_id
-    left join released on released.user_id = j.user_id
-    where d.sent_at is null and d.taken_at is null and d.retry_at <= now()
-      and j.status in ('PENDING', 'PROCESSING') and d.queue <> all ($3)
+    where d.sent_at is not null and d.taken_at is null and d.takes_turn and j.status = 'PENDING'
+    group by d.user_id
+), in_flight as (
+    select users.user_id, coalesce(running.n, 0) + coalesce(released.n, 0) as n
+    from users left join running using (user_id) left join released using (user_id)
+), ready as (
+    select id, job_id, claim_no, queue, priority, not_before, attempts, checks, 0 as turn
+    from delivery_outbox
+    where sent_at is null and taken_at is null and not takes_turn
+      and retry_at <= now() and queue <> all ($3)
+    union all
+    select head.id, head.job_id, head.claim_no, head.queue, head.priority, head.not_before, head.attempts,
+           head.checks, in_flight.n + row_number() over (partition by in_flight.user_id
+                                                         order by head.priority desc, head.id)
+    from in_flight cross join lateral (
+        select * from delivery_outbox d
+        where d.user_id = in_flight.user_id and d.sent_at is null and d.taken_at is null and d.takes_turn
+          and d.retry_at <= now() and d.queue <> all ($3)
+        order by d.priority desc, d.id limit greatest(0, $1 - in_flight.n)) head
 )
-select id, job_id, claim_no, queue, not_before, attempts, checks, is_delayed from waiting
-where is_running or is_delayed or turn <= $1
-order by priority desc, is_running desc, turn, id
-limit $2";
+select ready.id, job_id, ready.claim_no, ready.queue, not_before, attempts, checks,
+       not_before > now() as is_delayed, j.status not in ('PENDING', 'PROCESSING') as is_final
+from (select * from ready order by priority desc, turn, id limit $2) ready
+join jobs j on j.id = ready.job_id
+order by ready.priority desc, turn, ready.id";
 
 impl Entity {
     /// The next deliveries to tell the carrier about, in their order.
@@ -134,7 +150,7 @@ impl Entity {
     pub async fn overdue(db: &impl ConnectionTrait, batch: i64) -> Result<Vec<Release>, DbErr> {
         Release::find_by_statement(statement(
             "select d.id, d.job_id, d.claim_no, d.queue, d.not_before, d.attempts, d.checks,
-                    false as is_delayed
+                    false as is_delayed, false as is_final
              from delivery_outbox d
              where d.sent_at is not null and d.taken_at is null and d.check_at <= now()
              order by d.check_at limit $1",
@@ -168,8 +184,9 @@ impl Entity {
                 update delivery_outbox set taken_at = clock_timestamp(), last_error = $2
                 where id = $1 and taken_at is null returning *
              )
-             insert into delivery_outbox (job_id, claim_no, queue, worker, priority)
-             select lost.job_id, j.claim_no, lost.queue, lost.worker, lost.priority
+             insert into delivery_outbox (job_id, user_id, claim_no, queue, worker, priority, takes_turn)
+             select lost.job_id, j.user_id, j.claim_no, lost.queue, lost.worker, lost.priority,
+                    j.status = 'PENDING'
              from lost join jobs j on j.id = lost.job_id
              where j.status in ('PENDING', 'PROCESSING')",
             [id.into(), reason.into()],

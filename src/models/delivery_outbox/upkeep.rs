@@ -25,22 +25,18 @@ const STATE: &str = "case when taken_at is not null then 'taken'
     when last_error is not null then 'refused' else 'open' end";
 
 impl Entity {
-    /// Closes deliveries of final jobs that were not sent, at most `batch`; gives how many. What was
-    /// sent arrives, or turns out to be gone.
+    /// Closes deliveries that nobody needs any more.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn close_final(db: &impl ConnectionTrait, batch: i64) -> Result<u64, DbErr> {
-        let result = db
-            .execute_raw(statement(
-                "update delivery_outbox set taken_at = clock_timestamp() where id in (
-                    select d.id from delivery_outbox d join jobs j on j.id = d.job_id
-                    where d.taken_at is null and d.sent_at is null and j.status not in ('PENDING', 'PROCESSING')
-                    limit $1)",
-                [batch.into()],
-            ))
-            .await?;
-        Ok(result.rows_affected())
+    pub async fn close(db: &impl ConnectionTrait, ids: Vec<i64>) -> Result<(), DbErr> {
+        db.execute_raw(statement(
+            "update delivery_outbox set taken_at = clock_timestamp()
+             where id = any ($1) and taken_at is null",
+            [ids.into()],
+        ))
+        .await?;
+        Ok(())
     }
 
     /// Deletes what was taken `days` ago, and what is left of jobs that were final then, at most `batch`.
@@ -126,8 +122,9 @@ impl Entity {
                 where sent_at < now() - $1 * interval '1 minute' and taken_at is null and not_before <= now()
                 returning *
              )
-             insert into delivery_outbox (job_id, claim_no, queue, worker, priority)
-             select lost.job_id, j.claim_no, lost.queue, lost.worker, lost.priority
+             insert into delivery_outbox (job_id, user_id, claim_no, queue, worker, priority, takes_turn)
+             select lost.job_id, j.user_id, j.claim_no, lost.queue, lost.worker, lost.priority,
+                    j.status = 'PENDING'
              from lost join jobs j on j.id = lost.job_id
              where j.status in ('PENDING', 'PROCESSING')",
             [age_minutes.into()],

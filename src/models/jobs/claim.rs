@@ -38,6 +38,8 @@ pub struct Claimed {
     pub is_cancel_requested: bool,
     /// Its provider failed lately: a success has to be reported.
     pub is_provider_suspect: bool,
+    /// Whether it waited in the queue before: then the claim has an event.
+    pub was_pending: bool,
     pub request_id: Option<String>,
     pub correlation_id: Option<String>,
 }
@@ -75,6 +77,7 @@ impl FromQueryResult for Claimed {
             is_past_deadline: row.try_get(prefix, "is_past_deadline")?,
             is_cancel_requested: row.try_get(prefix, "is_cancel_requested")?,
             is_provider_suspect: row.try_get(prefix, "is_provider_suspect")?,
+            was_pending: row.try_get(prefix, "was_pending")?,
             request_id: row.try_get(prefix, "request_id")?,
             correlation_id: row.try_get(prefix, "correlation_id")?,
         })
@@ -176,7 +179,7 @@ select job.id is not null as is_claimed,
        job.id, job.user_id, job.type::text as job_type, job.provider, job.model, job.prompt, job.input,
        job.warnings, job.cost, job.claim_no, job.tries, job.rescues, job.upstream_id, job.upstream,
        job.upstream_since, job.deadline_at <= clock_timestamp() as is_past_deadline,
-       job.cancel_requested_at is not null as is_cancel_requested,
+       due.starts as was_pending, job.cancel_requested_at is not null as is_cancel_requested,
        coalesce(g.failures > 0 or g.open_until is not null, false) as is_provider_suspect,
        job.request_id, job.correlation_id
 from due left join job on job.id = due.id left join provider_gates g on g.provider = due.provider"

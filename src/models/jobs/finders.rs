@@ -4,8 +4,8 @@ use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, prelude::Uuid};
 use serde_json::Value as Json;
 
-use super::Entity;
-use crate::models::statement;
+use super::{Entity, JobStatus, is_final};
+use crate::models::{enum_of, statement};
 
 /// A job as its owner sees it.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -25,6 +25,14 @@ pub struct JobView {
     pub error: Option<String>,
     pub created_at: DateTime<FixedOffset>,
     pub completed_at: Option<DateTime<FixedOffset>>,
+}
+
+impl JobView {
+    /// Whether the job changes no more.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        enum_of::<JobStatus>(&self.status).is_ok_and(|status| is_final(&status))
+    }
 }
 
 /// One page of a user's jobs, newest first.
@@ -56,6 +64,17 @@ impl Entity {
     ) -> Result<Option<JobView>, DbErr> {
         let sql = format!("select {COLUMNS} from jobs where id = $1 and user_id = $2");
         JobView::find_by_statement(statement(&sql, [id.into(), user_id.into()]))
+            .one(db)
+            .await
+    }
+
+    /// A job, whoever owns it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_view(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<JobView>, DbErr> {
+        let sql = format!("select {COLUMNS} from jobs where id = $1");
+        JobView::find_by_statement(statement(&sql, [id.into()]))
             .one(db)
             .await
     }

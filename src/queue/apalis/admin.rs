@@ -5,9 +5,30 @@ use loco_rs::{
     Result,
     bgworker::{Job, JobStatus},
 };
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgRow};
 
 use super::Envelope;
+
+/// Queue of workers that name none.
+const DEFAULT_QUEUE: &str = "default";
+/// Begins the tag that carries a delivery's queue through a dump: Loco's file has no other place for it.
+const QUEUE_TAG: &str = "queue:";
+/// Whether the worker of a taken delivery is gone. A live one sends heartbeats, and taking a delivery
+/// from under it would make apalis end that worker.
+const IS_ABANDONED: &str = "not exists (select 1 from apalis.workers w where w.id = j.lock_by
+    and w.last_seen > now() - interval '6 seconds')";
+
+/// The queue of something to enqueue: as named, or as the dump that it comes from says.
+pub fn queue_of(queue: Option<String>, tags: Vec<String>) -> (String, Vec<String>) {
+    let (dumped, tags): (Vec<String>, Vec<String>) =
+        tags.into_iter().partition(|tag| tag.starts_with(QUEUE_TAG));
+    let dumped = dumped
+        .first()
+        .and_then(|tag| tag.strip_prefix(QUEUE_TAG))
+        .map(ToOwned::to_owned);
+    let queue = queue.or(dumped).unwrap_or_else(|| DEFAULT_QUEUE.to_owned());
+    (queue, tags)
+}
 
 /// apalis' names for a Loco status.
 const fn names(status: &JobStatus) -> &'static [&'static str] {
@@ -43,6 +64,9 @@ fn job_of(row: &PgRow) -> Result<Job> {
     let bytes: Vec<u8> = row.try_get("job")?;
     let envelope: Envelope = serde_json::from_slice(&bytes)?;
     let status: String = row.try_get("status")?;
+    let queue: String = row.try_get("job_type")?;
+    let mut tags = envelope.tags;
+    tags.push(format!("{QUEUE_TAG}{queue}"));
     Ok(Job {
         id: row.try_get("id")?,
         name: envelope.class,
@@ -52,7 +76,7 @@ fn job_of(row: &PgRow) -> Result<Job> {
         interval: None,
         created_at: None,
         updated_at: None,
-        tags: Some(envelope.tags),
+        tags: Some(tags),
         priority: row.try_get("priority")?,
     })
 }
@@ -64,7 +88,7 @@ pub async fn get_jobs(
     age_days: Option<i64>,
 ) -> Result<Vec<Job>> {
     let rows = sqlx::query(
-        "select id, job, status, run_at, coalesce(priority, 0) as priority from apalis.jobs
+        "select id, job_type, job, status, run_at, coalesce(priority, 0) as priority from apalis.jobs
          where ($1::text[] is null or status = any ($1))
            and ($2::bigint is null or run_at < now() - $2 * interval '1 day')
          order by run_at",
@@ -96,16 +120,17 @@ pub async fn clear(pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// Deletes deliveries by status and age.
+/// Deletes deliveries by status and age; what a live worker has taken stays.
 pub async fn clear_where(
     pool: &PgPool,
     status: Option<&Vec<JobStatus>>,
     age_days: Option<i64>,
 ) -> Result<()> {
-    sqlx::query(
-        "delete from apalis.jobs where ($1::text[] is null or status = any ($1))
-           and ($2::bigint is null or run_at < now() - $2 * interval '1 day')",
-    )
+    sqlx::query(AssertSqlSafe(format!(
+        "delete from apalis.jobs j where ($1::text[] is null or status = any ($1))
+           and ($2::bigint is null or run_at < now() - $2 * interval '1 day')
+           and (status not in ('Queued', 'Running') or {IS_ABANDONED})"
+    )))
     .bind(all_names(status))
     .bind(age_days)
     .execute(pool)
@@ -113,12 +138,13 @@ pub async fn clear_where(
     Ok(())
 }
 
-/// Hands deliveries that were taken long ago out again.
+/// Hands deliveries that were taken long ago out again, unless their worker lives.
 pub async fn requeue(pool: &PgPool, age_minutes: i64) -> Result<()> {
-    sqlx::query(
-        "update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
-         where status in ('Queued', 'Running') and lock_at < now() - $1 * interval '1 minute'",
-    )
+    sqlx::query(AssertSqlSafe(format!(
+        "update apalis.jobs j set status = 'Pending', lock_by = null, lock_at = null
+         where status in ('Queued', 'Running') and lock_at <= now() - $1 * interval '1 minute'
+           and {IS_ABANDONED}"
+    )))
     .bind(age_minutes)
     .execute(pool)
     .await?;

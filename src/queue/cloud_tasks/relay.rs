@@ -24,8 +24,7 @@ use crate::{
 
 /// Pauses are spread by this share, so that failures do not come back in step.
 const SPREAD: f64 = 0.2;
-/// Rows closed, and overdue tasks looked at, in one turn.
-const UPKEEP_BATCH: i64 = 500;
+/// Overdue tasks looked at in one turn.
 const CHECK_BATCH: i64 = 20;
 /// A single delivery that is rejected is tried again after at most so many longest pauses.
 const REJECTED_PAUSES: u32 = 6;
@@ -79,7 +78,6 @@ impl Relay {
     /// # Errors
     /// When the database fails. Failing calls are logged and tried again.
     pub async fn turn(&self) -> Result<(), DbErr> {
-        Entity::close_final(&self.db, UPKEEP_BATCH).await?;
         loop {
             let limits = ReleaseLimits {
                 in_flight_per_user: self.in_flight_per_user,
@@ -88,8 +86,16 @@ impl Relay {
             };
             let rows = Entity::releasable(&self.db, &limits).await?;
             let is_full = u32::try_from(rows.len()).is_ok_and(|n| n >= self.settings.relay_batch);
+            // Another delivery brought their jobs; what stands behind them in line may go now.
+            let (ended, rows): (Vec<Release>, Vec<Release>) =
+                rows.into_iter().partition(|row| row.is_final);
+            let has_ended = !ended.is_empty();
+            if has_ended {
+                let ids = ended.iter().map(|row| row.id).collect();
+                Entity::close(&self.db, ids).await?;
+            }
             self.release(rows).await?;
-            if !is_full {
+            if !is_full && !has_ended {
                 break;
             }
         }
