@@ -22,7 +22,11 @@ use crate::{
     initializers::{boot, components, live_updates, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
-    workers::image_generation::ImageGenerationWorker,
+    workers::{
+        batch_generation::BatchGenerationWorker, image_generation::ImageGenerationWorker,
+        image_upscale::ImageUpscaleWorker, scene_generation::SceneGenerationWorker,
+        video_generation::VideoGenerationWorker,
+    },
 };
 
 /// The application.
@@ -103,6 +107,10 @@ impl Hooks for App {
 
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
         queue.register(ImageGenerationWorker::build(ctx)).await?;
+        queue.register(VideoGenerationWorker::build(ctx)).await?;
+        queue.register(ImageUpscaleWorker::build(ctx)).await?;
+        queue.register(BatchGenerationWorker::build(ctx)).await?;
+        queue.register(SceneGenerationWorker::build(ctx)).await?;
         worker_duties::start(ctx).await
     }
 

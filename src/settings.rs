@@ -172,6 +172,8 @@ pub struct Jobs {
     pub backoff_max_ms: u64,
     pub max_rescues: i32,
     pub deadline_ms: u64,
+    /// How long one step of a batch begins new items.
+    pub batch_turn_ms: u64,
     pub max_running_per_user: i64,
     pub max_queued_per_user: i64,
     pub duty_interval_ms: u64,
@@ -218,6 +220,8 @@ pub struct Generation {
     pub demo: bool,
     pub max_reference_bytes: u64,
     pub max_references: usize,
+    /// Whether users' addresses of pictures may be on this machine; for tests.
+    pub loopback_references: bool,
     pub max_result_bytes: u64,
     pub breaker: Breaker,
 }

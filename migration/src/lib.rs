@@ -16,6 +16,7 @@ mod m20261122_000006_payments;
 mod m20261122_000007_http;
 mod m20261122_000008_outbox;
 mod m20261122_000009_operations;
+mod m20261122_000010_job_items;
 mod m20261122_000011_fairness;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_http::Migration),
             Box::new(m20261122_000008_outbox::Migration),
             Box::new(m20261122_000009_operations::Migration),
+            Box::new(m20261122_000010_job_items::Migration),
             Box::new(m20261122_000011_fairness::Migration),
             // inject-above (do not remove this comment)
         ]

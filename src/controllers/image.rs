@@ -40,40 +40,41 @@ async fn generate(
         .rsplit('/')
         .next()
         .unwrap_or_default();
-    let answer = create(&ctx, &caller, body, |fields| {
-        Ok((ImageRoute::find(name)?, ImageBody::parse(fields)?))
+    let answer = create(&ctx, &caller, body, async |fields, origin| {
+        let route = ImageRoute::find(name)?;
+        let image = wanted(ImageBody::parse(fields)?);
+        let pipeline = Pipeline::of(&ctx)?;
+        Ok(pipeline
+            .admit_image(&caller.profile, route, image, origin)
+            .await?)
     })
     .await?;
     waiting::created(&ctx, &caller, prefer, answer).await
 }
 
-/// Admits the picture that `read` finds in the fields, once for an idempotency key; gives the answer,
+/// Runs `admit` on the fields, once for an idempotency key; gives the answer with the id of the job,
 /// made now or stored by the same request before.
 ///
 /// # Errors
-/// See [`crate::generation::RequestError`] and [`once`].
+/// What `admit` gives, and see [`once`].
 pub async fn create(
     ctx: &AppContext,
     caller: &Caller,
     body: KeyedBody,
-    read: impl FnOnce(Map<String, Value>) -> ApiResult<(&'static ImageRoute, ImageBody)>,
+    admit: impl AsyncFnOnce(Map<String, Value>, Origin) -> ApiResult<Uuid>,
 ) -> ApiResult<Answer> {
     let (fields, request) = body.of(caller.profile.id);
     once(&ctx.db, request.as_ref(), async {
-        let (route, image) = read(fields)?;
-        admit(ctx, caller, route, image, request.clone()).await
+        let job_id = admit(fields, origin(request.clone())).await?;
+        Ok(Answer::created(created_body(job_id)))
     })
     .await
 }
 
-async fn admit(
-    ctx: &AppContext,
-    caller: &Caller,
-    route: &ImageRoute,
-    body: ImageBody,
-    request: Option<KeyedRequest>,
-) -> ApiResult<Answer> {
-    let wanted = WantedImage {
+/// What a body asks for.
+#[must_use]
+pub fn wanted(body: ImageBody) -> WantedImage {
+    WantedImage {
         prompt: body.prompt,
         model: body.model,
         image_base64: body.image_base64,
@@ -83,11 +84,7 @@ async fn admit(
         avatar_image_id: body.avatar_image_id,
         product_id: body.product_id,
         style_id: body.style_id,
-    };
-    let job_id = Pipeline::of(ctx)?
-        .admit_image(&caller.profile, route, wanted, origin(request))
-        .await?;
-    Ok(Answer::created(created_body(job_id)))
+    }
 }
 
 /// The one body of every creating route of jobs.

@@ -1,24 +1,21 @@
 //! `/api/jobs/*`: creating by name, looking at one, listing (generation contract 5).
 
+mod create;
+
 use std::time::Duration;
 
 use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    response::Response,
 };
 use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
 use super::waiting;
 use crate::{
-    dtos::generation::ImageJobBody,
-    generation::{pipeline::Pipeline, registry::ImageRoute},
-    http::{
-        ApiError, ApiResult, Caller, ErrorCode, KeyedBody, Prefer, prefer::MAX_WAIT_S,
-        query::QueryParams,
-    },
+    generation::pipeline::Pipeline,
+    http::{ApiError, ApiResult, Caller, ErrorCode, prefer::MAX_WAIT_S, query::QueryParams},
     jobs::{JobError, cancel::Cancelled},
     models::jobs,
     storage::Storage,
@@ -27,21 +24,6 @@ use crate::{
 
 const DEFAULT_PAGE: u64 = 20;
 const MAX_PAGE: u64 = 100;
-
-/// Admits an image generation with provider and model by name.
-async fn create_image(
-    State(ctx): State<AppContext>,
-    caller: Caller,
-    prefer: Prefer,
-    body: KeyedBody,
-) -> ApiResult<Response> {
-    let answer = super::image::create(&ctx, &caller, body, |fields| {
-        let dto = ImageJobBody::parse(fields)?;
-        Ok((ImageRoute::find(&dto.provider)?, dto.image))
-    })
-    .await?;
-    waiting::created(&ctx, &caller, prefer, answer).await
-}
 
 /// One job of the caller, at once or, with `wait`, when it is final. Somebody else's looks like one that
 /// is not there.
@@ -107,7 +89,10 @@ pub fn routes() -> Routes {
     Routes::new()
         .prefix("/api/jobs")
         .add("/", get(index))
-        .add("/image-generation", post(create_image))
+        .add("/image-generation", post(create::image))
+        .add("/batch-generation", post(create::batch))
+        .add("/video-generation", post(create::video))
+        .add("/image-upscale", post(create::upscale))
         .add("/{job_id}", get(show).delete(cancel))
         .add("/{job_id}/cancel", post(cancel))
 }

@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod fields;
 pub mod generation;
+pub mod jobs;
 pub mod process;
 pub mod users;

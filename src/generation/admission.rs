@@ -1,15 +1,19 @@
-//! From a wanted picture to an admitted job: model, options, references, credits, then one
+//! From wanted work to an admitted job: model, options, given pictures, credits, then one
 //! transaction. Everything that can be refused is refused before anything is written.
+
+mod kinds;
 
 use sea_orm::prelude::Uuid;
 use serde_json::{Map, Value, json};
 
 use super::{
     RequestError,
+    batch::BatchInput,
     pipeline::Pipeline,
-    references,
+    provider::{Checked, Provider},
+    references::{self, ReferenceImage},
     registry::ImageRoute,
-    request::{ImageInput, public_options},
+    request::{Input, Kind, public_options},
 };
 use crate::{
     jobs::{
@@ -26,6 +30,7 @@ use crate::{
     payments::ledger::LedgerError,
     storage::{Folder, ObjectKey},
 };
+pub use kinds::{WantedUpscale, WantedVideo};
 
 /// Largest options of a request without its pictures, bytes: they are stored with the job.
 const MAX_OPTIONS_BYTES: usize = 64 * 1024;
@@ -55,6 +60,46 @@ pub struct Origin {
     pub once: Option<Once>,
 }
 
+/// Given pictures, each with the field that it came in.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Base64, data URLs, or public addresses.
+    Pictures(Vec<(String, String)>),
+    /// Addresses: the caller's own files, or public ones.
+    Addresses(Vec<(String, String)>),
+}
+
+impl Given {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Pictures(given) | Self::Addresses(given) => given.len(),
+        }
+    }
+}
+
+/// The prompts of a batch and how many are worked at the same time.
+#[derive(Debug)]
+pub(super) struct Items {
+    pub prompts: Vec<String>,
+    pub batch_size: u32,
+}
+
+/// A job to be, whatever its type.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub job_type: JobType,
+    pub provider: &'static str,
+    pub input: Input,
+    pub given: Given,
+    /// Credits for one result.
+    pub price: i64,
+    /// What the owner's lists show as its prompt.
+    pub prompt: Option<String>,
+    /// What the owner sees beside options and ids.
+    pub metadata: Map<String, Value>,
+    pub items: Option<Items>,
+}
+
 impl Pipeline {
     /// Admits an image job and gives its id.
     ///
@@ -65,38 +110,44 @@ impl Pipeline {
         user: &Profile,
         route_of: &ImageRoute,
         wanted: WantedImage,
-        mut origin: Origin,
+        origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let model = route_of.resolve_model(wanted.model.as_deref())?;
-        let provider = self.registry.provider(route_of.provider)?;
-        self.gates.check(route_of.provider).await?;
-        let mut options = wanted.options;
-        let sources = references::sources(wanted.image_base64, wanted.references, &mut options);
-        let size = serde_json::to_vec(&options).map_or(usize::MAX, |text| text.len());
+        let (input, given) = of_image(wanted, model);
+        let order = Order {
+            job_type: JobType::ImageGeneration,
+            provider: route_of.provider,
+            prompt: Some(input.prompt.clone()),
+            input,
+            given,
+            price: Kind::Image.price(&self.settings.credits.prices),
+            metadata: Map::new(),
+            items: None,
+        };
+        self.admit(user, order, origin).await
+    }
+
+    pub(super) async fn admit(
+        &self,
+        user: &Profile,
+        mut order: Order,
+        mut origin: Origin,
+    ) -> Result<Uuid, RequestError> {
+        order.input.kind = Kind::of(&order.job_type);
+        let provider = self.registry.provider(order.provider, order.input.kind)?;
+        self.gates.check(order.provider).await?;
+        let size = serde_json::to_vec(&order.input.options).map_or(usize::MAX, |text| text.len());
         if size > MAX_OPTIONS_BYTES {
             return Err(RequestError::InvalidOption(format!(
                 "The options must not be larger than {} KB; pictures go into references.",
                 MAX_OPTIONS_BYTES / 1024
             )));
         }
-        let input = ImageInput {
-            prompt: wanted.prompt,
-            model: model.to_owned(),
-            options,
-            references: Vec::new(),
-            inputs_prefix: None,
-            avatar_id: wanted.avatar_id,
-            avatar_image_id: wanted.avatar_image_id,
-            product_id: wanted.product_id,
-            style_id: wanted.style_id,
-        };
-        let mut checked = provider.check(&input, sources.len())?;
-        checked.warnings.truncate(MAX_WARNINGS);
-        let price = self.settings.credits.prices.image;
-        let cost = i64::from(checked.outputs).saturating_mul(price);
+        let checked = check(&order, provider.as_ref())?;
+        let cost = i64::from(checked.outputs).saturating_mul(order.price);
         // The transaction below decides; this only spares downloads and uploads where it is hopeless.
         let grace = self.settings.credits.grace;
-        if !sources.is_empty() && user.available.saturating_sub(cost) < grace.saturating_neg() {
+        if order.given.len() > 0 && user.available.saturating_sub(cost) < grace.saturating_neg() {
             let available = user.available;
             let required = cost;
             return Err(JobError::from(LedgerError::Insufficient {
@@ -107,11 +158,17 @@ impl Pipeline {
         }
         let job_id = Uuid::now_v7();
         let keyed = origin.once.take();
-        let works_outside = !sources.is_empty();
+        let works_outside = order.given.len() > 0;
         once(&self.db, keyed, job_id, works_outside, async |record| {
-            let warnings = checked.warnings;
-            self.admit_with_references(
-                user, route_of, job_id, input, sources, cost, warnings, origin, record,
+            let checked = (cost, checked.warnings);
+            self.take_in_and_admit(
+                user,
+                job_id,
+                order,
+                provider.as_ref(),
+                checked,
+                origin,
+                record,
             )
             .await
         })
@@ -119,32 +176,31 @@ impl Pipeline {
         Ok(job_id)
     }
 
-    /// Stores the references and admits the job; what was stored for a job that is refused goes.
+    /// Stores the given pictures and admits the job; what was stored for a job that is refused goes.
     #[allow(clippy::too_many_arguments)]
-    async fn admit_with_references(
+    async fn take_in_and_admit(
         &self,
         user: &Profile,
-        route_of: &ImageRoute,
         job_id: Uuid,
-        mut input: ImageInput,
-        sources: Vec<(String, String)>,
-        cost: i64,
-        warnings: Vec<String>,
+        mut order: Order,
+        provider: &dyn Provider,
+        (cost, warnings): (i64, Vec<String>),
         origin: Origin,
         record: Option<&Record>,
     ) -> Result<(), RequestError> {
-        let images = references::load(sources, &self.fetcher, &self.settings).await?;
+        let images = self.load(user, &mut order, provider).await?;
         if !images.is_empty() {
-            input.inputs_prefix = Some(ObjectKey::job_prefix(Folder::Inputs, user.id, job_id));
+            let prefix = ObjectKey::job_prefix(Folder::Inputs, user.id, job_id);
+            order.input.inputs_prefix = Some(prefix);
         }
-        let prefix = input.inputs_prefix.clone();
+        let prefix = order.input.inputs_prefix.clone();
         let admitted = async {
             if !images.is_empty() {
                 let (db, storage) = (&self.db, &self.storage);
-                input.references =
+                order.input.references =
                     references::store(images, user.id, job_id, db, storage, &self.settings).await?;
             }
-            let job = self.new_job(user, route_of, job_id, &input, cost, warnings, origin)?;
+            let job = self.new_job(user, job_id, order, cost, warnings, origin)?;
             let carrier = self.carrier.as_ref();
             let (db, announcer) = (&self.db, &self.announcer);
             admission::admit(db, carrier, announcer, &self.settings, job, record).await?;
@@ -161,35 +217,69 @@ impl Pipeline {
         admitted
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Loads and checks the given pictures.
+    async fn load(
+        &self,
+        user: &Profile,
+        order: &mut Order,
+        provider: &dyn Provider,
+    ) -> Result<Vec<ReferenceImage>, RequestError> {
+        let given = std::mem::replace(&mut order.given, Given::Pictures(Vec::new()));
+        let images = match given {
+            Given::Pictures(given) => {
+                references::load(given, &self.fetcher, &self.settings).await?
+            }
+            Given::Addresses(given) => self.pictures_at(user.id, given).await?,
+        };
+        if order.input.kind == Kind::Upscale {
+            for image in &images {
+                provider.check_source(&order.input, image.sides)?;
+            }
+        }
+        Ok(images)
+    }
+
     fn new_job(
         &self,
         user: &Profile,
-        route_of: &ImageRoute,
         id: Uuid,
-        input: &ImageInput,
+        order: Order,
         cost: i64,
         warnings: Vec<String>,
         origin: Origin,
     ) -> Result<NewJob, RequestError> {
-        let job_type = JobType::ImageGeneration;
+        let mut metadata = order.metadata;
+        for (name, value) in [
+            ("options", json!(public_options(&order.input.options))),
+            ("avatarId", json!(order.input.avatar_id)),
+            ("avatarImageId", json!(order.input.avatar_image_id)),
+            ("productId", json!(order.input.product_id)),
+            ("styleId", json!(order.input.style_id)),
+        ] {
+            metadata.insert(name.to_owned(), value);
+        }
+        let model = order.input.model.clone();
+        let (prompts, input) = match order.items {
+            None => (Vec::new(), serde_json::to_value(&order.input)),
+            Some(items) => {
+                let input = BatchInput {
+                    batch_size: items.batch_size,
+                    picture: order.input,
+                };
+                (items.prompts, serde_json::to_value(input))
+            }
+        };
         Ok(NewJob {
             id,
             user_id: user.id,
-            queue: route(&job_type).queue.to_owned(),
-            r#type: job_type,
-            provider: route_of.provider.to_owned(),
-            model: input.model.clone(),
-            prompt: Some(input.prompt.clone()),
-            input: serde_json::to_value(input)
-                .map_err(|error| RequestError::InvalidOption(error.to_string()))?,
-            metadata: json!({
-                "options": public_options(&input.options),
-                "avatarId": input.avatar_id,
-                "avatarImageId": input.avatar_image_id,
-                "productId": input.product_id,
-                "styleId": input.style_id,
-            }),
+            queue: route(&order.job_type).queue.to_owned(),
+            r#type: order.job_type,
+            provider: order.provider.to_owned(),
+            model,
+            prompt: order.prompt,
+            prompts,
+            input: input.map_err(|error| RequestError::InvalidOption(error.to_string()))?,
+            metadata: Value::Object(metadata),
             warnings: json!(warnings),
             cost,
             deadline_ms: i64::try_from(self.settings.jobs.deadline_ms).unwrap_or(i64::MAX),
@@ -197,4 +287,59 @@ impl Pipeline {
             correlation_id: origin.correlation_id,
         })
     }
+}
+
+/// What a wanted picture is for the worker, and the pictures that were given with it.
+pub(super) fn of_image(wanted: WantedImage, model: &str) -> (Input, Given) {
+    let mut options = wanted.options;
+    let given = references::sources(wanted.image_base64, wanted.references, &mut options);
+    let input = Input {
+        prompt: wanted.prompt,
+        model: model.to_owned(),
+        options,
+        avatar_id: wanted.avatar_id,
+        avatar_image_id: wanted.avatar_image_id,
+        product_id: wanted.product_id,
+        style_id: wanted.style_id,
+        ..Input::default()
+    };
+    (input, Given::Pictures(given))
+}
+
+/// What the provider says to the order: to each prompt of a batch by itself.
+fn check(order: &Order, provider: &dyn Provider) -> Result<Checked, RequestError> {
+    let references = order.given.len();
+    let Some(items) = &order.items else {
+        let mut checked = provider.check(&order.input, references)?;
+        checked.warnings.truncate(MAX_WARNINGS);
+        return Ok(checked);
+    };
+    let mut sum = Checked {
+        outputs: 0,
+        warnings: Vec::new(),
+    };
+    let mut input = order.input.clone();
+    for (index, prompt) in items.prompts.iter().enumerate() {
+        input.prompt.clone_from(prompt);
+        let checked = provider
+            .check(&input, references)
+            .map_err(|error| match error {
+                RequestError::InvalidOption(text) if index > 0 => {
+                    RequestError::InvalidOption(format!("prompts.{index}: {text}"))
+                }
+                other => other,
+            })?;
+        if checked.outputs != 1 {
+            return Err(RequestError::InvalidOption(
+                "A batch makes one picture of each prompt; num_images must be 1.".to_owned(),
+            ));
+        }
+        sum.outputs = sum.outputs.saturating_add(1);
+        for warning in checked.warnings {
+            if sum.warnings.len() < MAX_WARNINGS && !sum.warnings.contains(&warning) {
+                sum.warnings.push(warning);
+            }
+        }
+    }
+    Ok(sum)
 }

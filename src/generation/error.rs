@@ -68,6 +68,46 @@ impl FaultClass {
     }
 }
 
+impl FaultClass {
+    /// The sentence for the owner of a batch's item that failed this way.
+    #[must_use]
+    pub const fn item_sentence(self) -> &'static str {
+        match self {
+            Self::Operator => "This model is not available right now. This picture is not charged.",
+            Self::BadInput => {
+                "The provider did not accept these settings. This picture is not charged."
+            }
+            Self::Moderated => {
+                "The prompt or an image was refused by the provider's content rules. This picture is not charged."
+            }
+            Self::RateLimited => "The provider is too busy right now. This picture is not charged.",
+            Self::Transient => "The provider had a temporary fault. This picture is not charged.",
+            Self::OutOfTime => {
+                "The generation took too long and was stopped. This picture is not charged."
+            }
+            Self::BadUpstream => {
+                "The provider gave no usable picture. This picture is not charged."
+            }
+        }
+    }
+
+    /// The class that has this stable code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        [
+            Self::Operator,
+            Self::BadInput,
+            Self::Moderated,
+            Self::RateLimited,
+            Self::Transient,
+            Self::OutOfTime,
+            Self::BadUpstream,
+        ]
+        .into_iter()
+        .find(|class| class.code() == code)
+    }
+}
+
 /// A provider's failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{class:?}: {detail}")]

@@ -1,6 +1,7 @@
 //! Generation: what is wanted, who makes it, and the pipeline that carries a job through.
 
 pub mod admission;
+pub mod batch;
 pub mod error;
 pub mod gates;
 mod measure;
@@ -12,6 +13,7 @@ pub mod references;
 pub mod registry;
 pub mod request;
 mod retry;
+mod steps;
 
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ pub enum RequestError {
     /// The provider has no key here.
     #[error("{0} is not configured")]
     NotConfigured(&'static str),
+    /// Nobody here does this kind of work under that name.
+    #[error("No provider of {} is set up for {name} on this server.", .kind.noun())]
+    NoProvider { name: String, kind: request::Kind },
     /// The provider failed again and again lately.
     #[error(
         "The provider {provider} is not available right now. Please try again in a moment or choose another model."

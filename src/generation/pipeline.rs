@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use chrono::Utc;
 use loco_rs::app::AppContext;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::json;
@@ -12,11 +10,11 @@ use serde_json::json;
 use super::{
     error::{FaultClass, ProviderError},
     gates::Gates,
-    measure::measured,
-    provider::{Output, Provider, Reference, Status, Submission, Task, Work},
+    provider::{Output, Provider, Submission, Task, Work},
     registry::Registry,
-    request::{ImageInput, public_options},
+    request::{Input, Kind, public_options},
     retry::{Decision, decide},
+    steps::{Place, alarm},
 };
 use crate::{
     jobs::{
@@ -24,26 +22,16 @@ use crate::{
         cancel::{self, Cancelled},
         settle::{Completion, Failure, Settler},
     },
-    models::{
-        jobs::{Change, Claimed, Entity},
-        r2_files::NewFile,
-    },
+    models::jobs::{Change, Claimed, Entity, JobType},
     net::GuardedFetcher,
     queue::Carrier,
     realtime::Announcer,
     settings::Settings,
-    storage::{Folder, ImageKind, ObjectKey, Storage},
+    storage::{ObjectKey, Storage},
 };
 
-/// Looks right after a submission, so that fast upstreams are answered fast; later polls hold no
-/// slot.
-const FIRST_LOOKS: [Duration; 3] = [
-    Duration::from_millis(300),
-    Duration::from_millis(700),
-    Duration::from_millis(1000),
-];
-
 /// What the pipeline works with.
+#[derive(Clone)]
 pub struct Pipeline {
     pub db: DatabaseConnection,
     pub carrier: Arc<dyn Carrier>,
@@ -52,7 +40,7 @@ pub struct Pipeline {
     pub storage: Arc<Storage>,
     pub registry: Arc<Registry>,
     pub fetcher: GuardedFetcher,
-    pub gates: Gates,
+    pub gates: Arc<Gates>,
 }
 
 /// Why a step ended without a result.
@@ -81,7 +69,7 @@ impl Pipeline {
             .ok_or_else(|| loco_rs::Error::string("the pipeline is missing from the context"))
     }
 
-    fn settler(&self) -> Settler<'_> {
+    pub(super) fn settler(&self) -> Settler<'_> {
         Settler {
             db: &self.db,
             carrier: self.carrier.as_ref(),
@@ -90,7 +78,7 @@ impl Pipeline {
         }
     }
 
-    /// Works one step of a claimed image job and leaves it settled, waiting or retried.
+    /// Works one step of a claimed job and leaves it settled, waiting or retried.
     ///
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost, database errors otherwise; the lease then runs
@@ -99,6 +87,16 @@ impl Pipeline {
         if job.is_cancel_requested {
             return self.cancel(job).await;
         }
+        match job.job_type {
+            JobType::BatchGeneration => self.step_batch(job).await,
+            JobType::ImageGeneration
+            | JobType::VideoGeneration
+            | JobType::ImageUpscale
+            | JobType::SceneGeneration => self.step_single(job).await,
+        }
+    }
+
+    async fn step_single(&self, job: &Claimed) -> Result<(), JobError> {
         match self.work(job).await {
             Ok(Progress::Settled) => Ok(()),
             Ok(Progress::WaitingFor(pause)) => {
@@ -121,7 +119,9 @@ impl Pipeline {
         job_id: Uuid,
         user_id: Uuid,
     ) -> Result<Cancelled, JobError> {
-        let prefix = ObjectKey::job_prefix(Folder::GeneratedImages, user_id, job_id);
+        // Its type is not known here; in the folders of other types there is nothing of it.
+        let prefixes = [Kind::Image, Kind::Video, Kind::Upscale, Kind::Scene]
+            .map(|kind| ObjectKey::job_prefix(kind.folder(), user_id, job_id));
         let carrier = self.carrier.as_ref();
         cancel::cancel(
             &self.db,
@@ -129,7 +129,7 @@ impl Pipeline {
             &self.announcer,
             job_id,
             user_id,
-            &[prefix],
+            &prefixes,
         )
         .await
     }
@@ -139,15 +139,13 @@ impl Pipeline {
     /// # Errors
     /// See [`Settler::cancel`].
     pub async fn cancel(&self, job: &Claimed) -> Result<(), JobError> {
+        if job.job_type == JobType::BatchGeneration {
+            return self.cancel_batch(job).await;
+        }
         // Read anew: the step that was interrupted may have submitted the work.
         let upstream = Entity::upstream_task(&self.db, job.id).await?;
-        if let (Some((id, state)), Ok(provider)) = (upstream, self.registry.provider(&job.provider))
-        {
-            let task = Task { id, state };
-            if let Err(error) = provider.cancel(&task).await {
-                tracing::warn!(job.id = %job.id, provider.name = job.provider, error.detail = error.detail,
-                    "a cancelled job may go on upstream");
-            }
+        if let Some((id, state)) = upstream {
+            self.cancel_upstream(job, &Task { id, state }).await;
         }
         self.settler().cancel(job, &[result_prefix(job)]).await
     }
@@ -170,12 +168,13 @@ impl Pipeline {
         if job.is_past_deadline {
             return Err(ProviderError::new(FaultClass::OutOfTime, "past its deadline").into());
         }
-        let input: ImageInput = serde_json::from_value(job.input.clone())
+        let mut input: Input = serde_json::from_value(job.input.clone())
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
+        input.kind = Kind::of(&job.job_type);
         // A key taken away after admission: the job waits for its return or its deadline.
         let provider = self
             .registry
-            .provider(&job.provider)
+            .provider(&job.provider, input.kind)
             .map_err(|error| ProviderError::new(FaultClass::RateLimited, error.to_string()))?;
         let outputs = match &job.upstream_id {
             Some(id) => {
@@ -183,7 +182,8 @@ impl Pipeline {
                     id: id.clone(),
                     state: job.upstream.clone().unwrap_or_default(),
                 };
-                self.look(job, provider.as_ref(), &task).await?
+                self.look(job, provider.as_ref(), &task, job.upstream_since)
+                    .await?
             }
             None => self.begin(job, provider.as_ref(), &input).await?,
         };
@@ -202,16 +202,14 @@ impl Pipeline {
         &self,
         job: &Claimed,
         provider: &dyn Provider,
-        input: &ImageInput,
+        input: &Input,
     ) -> Result<Option<Vec<Output>>, StepError> {
         let references = self.references(input).await?;
         let work = Work {
             input,
             references: &references,
         };
-        let submitted = measured(&job.provider, "submit", provider.submit(&work)).await;
-        self.gates.observe(job, &submitted).await;
-        let task = match submitted? {
+        let task = match self.submit(job, provider, &work).await? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -219,47 +217,7 @@ impl Pipeline {
             .note(job, &Change::submitted(&task.id, task.state.clone(), 25))
             .await?;
         tracing::info!(job.id = %job.id, provider.name = job.provider, "a job was submitted upstream");
-        let interval = provider.pace().poll_interval;
-        for pause in FIRST_LOOKS {
-            tokio::time::sleep(pause.min(interval)).await;
-            if let Status::Done(outputs) = self.poll(job, provider, &task).await? {
-                return Ok(Some(outputs));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn poll(
-        &self,
-        job: &Claimed,
-        provider: &dyn Provider,
-        task: &Task,
-    ) -> Result<Status, ProviderError> {
-        let status = measured(&job.provider, "poll", provider.poll(task)).await;
-        self.gates.observe(job, &status).await;
-        status
-    }
-
-    /// Looks at a task that was submitted earlier.
-    async fn look(
-        &self,
-        job: &Claimed,
-        provider: &dyn Provider,
-        task: &Task,
-    ) -> Result<Option<Vec<Output>>, StepError> {
-        if let Status::Done(outputs) = self.poll(job, provider, task).await? {
-            return Ok(Some(outputs));
-        }
-        let waited = job
-            .upstream_since
-            .and_then(|since| (Utc::now() - since.to_utc()).to_std().ok())
-            .unwrap_or_default();
-        if waited > provider.pace().budget {
-            return Err(
-                ProviderError::new(FaultClass::OutOfTime, "the poll budget is used up").into(),
-            );
-        }
-        Ok(None)
+        Ok(self.first_looks(job, provider, &task).await?)
     }
 
     /// Fetches what upstream made, stores it and completes the job.
@@ -267,7 +225,7 @@ impl Pipeline {
         &self,
         job: &Claimed,
         provider: &dyn Provider,
-        input: &ImageInput,
+        input: &Input,
         outputs: Vec<Output>,
     ) -> Result<(), StepError> {
         self.settler()
@@ -276,15 +234,18 @@ impl Pipeline {
         let upstream_model = provider.upstream_model(input);
         let mut files = Vec::with_capacity(outputs.len());
         for (index, output) in outputs.into_iter().enumerate() {
-            let n = index.saturating_add(1);
-            let file = self
-                .store(job, provider, input, &upstream_model, output, n)
-                .await?;
-            files.push(file);
+            let place = Place {
+                job,
+                provider,
+                input,
+                upstream_model: &upstream_model,
+                n: index.saturating_add(1),
+            };
+            files.push(self.store(&place, output).await?);
         }
         let Some(first) = files.first() else {
             return Err(
-                ProviderError::new(FaultClass::BadUpstream, "no picture in the answer")
+                ProviderError::new(FaultClass::BadUpstream, "no result in the answer")
                     .forgetting_task()
                     .into(),
             );
@@ -300,106 +261,21 @@ impl Pipeline {
             "images": delivered,
             "options": public_options(&input.options),
         });
+        let price = input.kind.price(&self.settings.credits.prices);
         let completion = Completion {
             files,
             result: json!({ "files": stored }),
             result_key,
             warnings: None,
-            captured: delivered.saturating_mul(self.settings.credits.prices.image),
+            captured: delivered.saturating_mul(price),
             upstream_model,
             usage_metadata,
         };
         Ok(self.settler().complete(job, &completion).await?)
     }
 
-    /// Stores one picture under its key, which is the same at every repeat.
-    async fn store(
-        &self,
-        job: &Claimed,
-        provider: &dyn Provider,
-        input: &ImageInput,
-        upstream_model: &str,
-        output: Output,
-        n: usize,
-    ) -> Result<NewFile, StepError> {
-        let bytes = self.fetch(job, provider, output).await?;
-        let kind = ImageKind::of(&bytes).ok_or_else(|| {
-            ProviderError::new(FaultClass::BadUpstream, "the result is no picture")
-                .forgetting_task()
-        })?;
-        let key = ObjectKey::of_job(
-            Folder::GeneratedImages,
-            job.user_id,
-            job.id,
-            n,
-            kind.extension(),
-        );
-        let file_size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        self.storage
-            .put(&key, bytes, kind.mime())
-            .await
-            .map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))?;
-        Ok(NewFile {
-            id: Uuid::new_v4(),
-            user_id: job.user_id,
-            file_name: key.file_name().to_owned(),
-            object_key: key.as_str().to_owned(),
-            file_size,
-            mime_type: kind.mime().to_owned(),
-            prompt: Some(input.prompt.clone()),
-            provider: Some(job.provider.clone()),
-            model: Some(upstream_model.to_owned()),
-            avatar_id: input.avatar_id.clone(),
-            avatar_image_id: input.avatar_image_id.clone(),
-            product_id: input.product_id.clone(),
-            style_id: input.style_id.clone(),
-            job_id: Some(job.id),
-        })
-    }
-
-    async fn fetch(
-        &self,
-        job: &Claimed,
-        provider: &dyn Provider,
-        output: Output,
-    ) -> Result<Bytes, ProviderError> {
-        match output {
-            Output::Bytes(bytes) => Ok(bytes),
-            Output::Url(url) => {
-                let policy = provider.result_policy(self.settings.generation.max_result_bytes);
-                measured(&job.provider, "fetch", async {
-                    Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
-                })
-                .await
-            }
-        }
-    }
-
-    async fn references(&self, input: &ImageInput) -> Result<Vec<Reference>, ProviderError> {
-        let mut references = Vec::with_capacity(input.references.len());
-        for stored in &input.references {
-            let key = ObjectKey::parse(&stored.key)
-                .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
-            let bytes =
-                self.storage.read(&key).await.map_err(|error| {
-                    ProviderError::new(FaultClass::Transient, error.to_string())
-                })?;
-            references.push(Reference {
-                bytes: bytes.into(),
-                mime_type: stored.mime_type.clone(),
-            });
-        }
-        Ok(references)
-    }
-
     async fn after_failure(&self, job: &Claimed, error: &ProviderError) -> Result<(), JobError> {
-        if error.class == FaultClass::Operator {
-            tracing::error!(
-                provider.name = job.provider,
-                error.detail = error.detail,
-                "a provider refuses our key or account"
-            );
-        }
+        alarm(&job.provider, error);
         let has_task = job.upstream_id.is_some();
         match decide(
             error,
@@ -441,9 +317,10 @@ impl Pipeline {
 
 /// Where the results of a job are stored.
 fn result_prefix(job: &Claimed) -> String {
-    ObjectKey::job_prefix(Folder::GeneratedImages, job.user_id, job.id)
+    ObjectKey::job_prefix(Kind::of(&job.job_type).folder(), job.user_id, job.id)
 }
 
-fn millis(duration: Duration) -> i64 {
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,13 +7,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{RequestError, error::ProviderError, request::ImageInput};
+use super::{
+    RequestError,
+    error::ProviderError,
+    request::{Input, Kind},
+};
 use crate::net::Policy;
 
 /// What a provider says to a request before it is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// Pictures that will be made; each is charged.
+    /// Results that will be made; each is charged.
     pub outputs: u32,
     /// Options that are ignored or changed, as sentences.
     pub warnings: Vec<String>,
@@ -26,17 +30,17 @@ pub struct Reference {
     pub mime_type: String,
 }
 
-/// One picture to make.
+/// One result, or one set of results, to make.
 #[derive(Debug)]
 pub struct Work<'a> {
-    pub input: &'a ImageInput,
+    pub input: &'a Input,
     pub references: &'a [Reference],
 }
 
 /// How a submission went.
 #[derive(Debug)]
 pub enum Submission {
-    /// The pictures are there at once.
+    /// The results are there at once.
     Done(Vec<Output>),
     /// The provider works on it under this id.
     Accepted(Task),
@@ -58,7 +62,7 @@ pub enum Status {
     Done(Vec<Output>),
 }
 
-/// One picture of an answer.
+/// One result of an answer.
 #[derive(Debug, Clone)]
 pub enum Output {
     Bytes(Bytes),
@@ -75,17 +79,30 @@ pub struct Pace {
     pub budget: Duration,
 }
 
-/// An image provider.
+/// A provider of pictures, videos, or both.
 #[async_trait]
 pub trait Provider: Send + Sync {
+    /// What it can do. It is never asked for anything else.
+    fn capabilities(&self) -> &'static [Kind] {
+        &[Kind::Image]
+    }
+
     /// Checks the options of a request.
     ///
     /// # Errors
     /// [`RequestError::InvalidOption`] for what the provider would refuse.
-    fn check(&self, input: &ImageInput, references: usize) -> Result<Checked, RequestError>;
+    fn check(&self, input: &Input, references: usize) -> Result<Checked, RequestError>;
+
+    /// Checks the picture of an upscale by its sides, pixels.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidReference`] for one that the provider would refuse.
+    fn check_source(&self, _input: &Input, _sides: (u32, u32)) -> Result<(), RequestError> {
+        Ok(())
+    }
 
     /// Model id upstream, as stored with the file.
-    fn upstream_model(&self, input: &ImageInput) -> String;
+    fn upstream_model(&self, input: &Input) -> String;
 
     /// Starts the work, once.
     ///

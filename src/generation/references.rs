@@ -11,12 +11,13 @@ use bytes::Bytes;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
 
-use super::{RequestError, request::StoredReference};
+use super::{RequestError, pipeline::Pipeline, request::StoredReference};
 use crate::{
-    models::object_deletions,
+    jobs::JobError,
+    models::{object_deletions, r2_files},
     net::{GuardedFetcher, Hosts, NetError, Policy},
-    settings::Settings,
-    storage::{Folder, ImageKind, ObjectKey, Storage},
+    settings::{self, Settings},
+    storage::{Folder, ImageKind, ObjectKey, Storage, StorageError},
 };
 
 /// Time a user's address may take to give its image.
@@ -50,6 +51,49 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PERMIS
 pub struct ReferenceImage {
     pub bytes: Bytes,
     pub kind: ImageKind,
+    /// Width and height, pixels.
+    pub sides: (u32, u32),
+}
+
+/// Looks at the given pictures of a request one after the other, with the limits of one and of all.
+struct Inspection<'a> {
+    limits: &'a settings::Generation,
+    total: u64,
+}
+
+impl<'a> Inspection<'a> {
+    fn of(count: usize, limits: &'a settings::Generation) -> Result<Self, RequestError> {
+        if count > limits.max_references {
+            return Err(RequestError::InvalidReference(format!(
+                "At most {} reference images can be given.",
+                limits.max_references
+            )));
+        }
+        Ok(Self { limits, total: 0 })
+    }
+
+    fn look(&mut self, name: &str, bytes: Bytes) -> Result<ReferenceImage, RequestError> {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if size > self.limits.max_reference_bytes {
+            return Err(RequestError::InvalidReference(format!(
+                "{name} must not be larger than {} MB.",
+                self.limits.max_reference_bytes / 1024 / 1024
+            )));
+        }
+        self.total = self.total.saturating_add(size);
+        if self.total > MAX_TOTAL_BYTES {
+            return Err(RequestError::InvalidReference(format!(
+                "All references together must not be larger than {} MB.",
+                MAX_TOTAL_BYTES / 1024 / 1024
+            )));
+        }
+        let (kind, sides) = ImageKind::with_sides(&bytes).ok_or_else(|| {
+            RequestError::InvalidReference(format!(
+                "{name} must be a PNG, JPEG, WebP or GIF picture."
+            ))
+        })?;
+        Ok(ReferenceImage { bytes, kind, sides })
+    }
 }
 
 /// Everything in a request that is an image, in the providers' order: `imageBase64`, `references`,
@@ -87,42 +131,59 @@ pub async fn load(
     settings: &Settings,
 ) -> Result<Vec<ReferenceImage>, RequestError> {
     let limits = &settings.generation;
-    if sources.len() > limits.max_references {
-        return Err(RequestError::InvalidReference(format!(
-            "At most {} reference images can be given.",
-            limits.max_references
-        )));
-    }
+    let mut inspection = Inspection::of(sources.len(), limits)?;
     let mut images = Vec::with_capacity(sources.len());
-    let mut total = 0_u64;
     for (name, text) in sources {
         let bytes = if text.starts_with("http://") || text.starts_with("https://") {
-            fetch(&name, &text, fetcher, limits.max_reference_bytes).await?
+            fetch(&name, &text, fetcher, limits).await?
         } else {
             decode(&name, &text)?
         };
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if size > limits.max_reference_bytes {
-            return Err(RequestError::InvalidReference(format!(
-                "{name} must not be larger than {} MB.",
-                limits.max_reference_bytes / 1024 / 1024
-            )));
-        }
-        total = total.saturating_add(size);
-        if total > MAX_TOTAL_BYTES {
-            return Err(RequestError::InvalidReference(format!(
-                "All references together must not be larger than {} MB.",
-                MAX_TOTAL_BYTES / 1024 / 1024
-            )));
-        }
-        let kind = ImageKind::of(&bytes).ok_or_else(|| {
-            RequestError::InvalidReference(format!(
-                "{name} must be a PNG, JPEG, WebP or GIF picture."
-            ))
-        })?;
-        images.push(ReferenceImage { bytes, kind });
+        images.push(inspection.look(&name, bytes)?);
     }
     Ok(images)
+}
+
+impl Pipeline {
+    /// The pictures at addresses: a live file of this user is read from the bucket, everything else
+    /// through the guarded fetcher.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidReference`] naming the first that cannot be used.
+    pub(super) async fn pictures_at(
+        &self,
+        user_id: Uuid,
+        addresses: Vec<(String, String)>,
+    ) -> Result<Vec<ReferenceImage>, RequestError> {
+        let limits = &self.settings.generation;
+        let mut inspection = Inspection::of(addresses.len(), limits)?;
+        let mut images = Vec::with_capacity(addresses.len());
+        for (name, address) in addresses {
+            let bytes = match self.own_file(user_id, &address).await? {
+                Some(bytes) => bytes,
+                None => fetch(&name, &address, &self.fetcher, limits).await?,
+            };
+            images.push(inspection.look(&name, bytes)?);
+        }
+        Ok(images)
+    }
+
+    async fn own_file(&self, user_id: Uuid, address: &str) -> Result<Option<Bytes>, RequestError> {
+        let Some(key) = self.storage.key_at(address) else {
+            return Ok(None);
+        };
+        let is_theirs = r2_files::Entity::is_live(&self.db, user_id, key.as_str())
+            .await
+            .map_err(JobError::from)?;
+        if !is_theirs {
+            return Ok(None);
+        }
+        match self.storage.read(&key).await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {
@@ -156,9 +217,10 @@ async fn fetch(
     name: &str,
     url: &str,
     fetcher: &GuardedFetcher,
-    max_bytes: u64,
+    limits: &settings::Generation,
 ) -> Result<Bytes, RequestError> {
-    let policy = Policy::new(Hosts::AnyPublic, max_bytes, FETCH_LIMIT);
+    let mut policy = Policy::new(Hosts::AnyPublic, limits.max_reference_bytes, FETCH_LIMIT);
+    policy.allow_loopback = limits.loopback_references;
     let reason = match fetcher.fetch(url, &policy).await {
         Ok(fetched) => return Ok(fetched.bytes),
         Err(NetError::InvalidUrl | NetError::Forbidden { .. }) => "must be a public https address",
@@ -189,7 +251,7 @@ pub async fn store(
         deadline_ms.saturating_add(LEFTOVER_GRACE_MS),
     )
     .await
-    .map_err(crate::jobs::JobError::from)?;
+    .map_err(JobError::from)?;
     let mut stored = Vec::with_capacity(images.len());
     for (index, image) in images.into_iter().enumerate() {
         let n = index.saturating_add(1);

@@ -1,5 +1,7 @@
 //! Name → provider: routes, public model ids with their aliases, and who answers for a route.
 
+mod offers;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use loco_rs::app::AppContext;
@@ -8,8 +10,10 @@ use super::{
     RequestError,
     provider::Provider,
     providers::{demo::Demo, flux::Flux},
+    request::Kind,
 };
 use crate::{net::NetError, settings::Settings};
+pub use offers::Offer;
 
 /// A route below `/api/image/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,8 +198,17 @@ impl Registry {
         let demo = settings
             .generation
             .demo
-            .then(|| Arc::new(Demo) as Arc<dyn Provider>);
+            .then(|| Arc::new(Demo::default()) as Arc<dyn Provider>);
         Ok(Self { providers, demo })
+    }
+
+    /// A registry of exactly these providers, without the demo provider.
+    #[must_use]
+    pub fn with(providers: BTreeMap<&'static str, Arc<dyn Provider>>) -> Self {
+        Self {
+            providers,
+            demo: None,
+        }
     }
 
     /// The registry that boot put into the context.
@@ -208,15 +221,28 @@ impl Registry {
         })
     }
 
-    /// Who answers for a provider name.
+    /// Who answers for a provider name and a kind of work.
     ///
     /// # Errors
-    /// [`RequestError::NotConfigured`] when it has no key and the demo provider is off.
-    pub fn provider(&self, name: &str) -> Result<Arc<dyn Provider>, RequestError> {
-        if let Some(provider) = self.providers.get(name).or(self.demo.as_ref()) {
+    /// [`RequestError::NotConfigured`] when an image provider has no key and the demo provider is off;
+    /// [`RequestError::NoProvider`] when nobody here does this kind of work under that name.
+    pub fn provider(&self, name: &str, kind: Kind) -> Result<Arc<dyn Provider>, RequestError> {
+        let own = self.providers.get(name);
+        let able = own
+            .filter(|provider| provider.capabilities().contains(&kind))
+            .or(self.demo.as_ref())
+            .filter(|provider| provider.capabilities().contains(&kind));
+        if let Some(provider) = able {
             return Ok(Arc::clone(provider));
         }
-        let route = ImageRoute::find(name)?;
-        Err(RequestError::NotConfigured(route.key_variable))
+        if kind == Kind::Image && own.is_none() {
+            return Err(RequestError::NotConfigured(
+                ImageRoute::find(name)?.key_variable,
+            ));
+        }
+        Err(RequestError::NoProvider {
+            name: name.to_owned(),
+            kind,
+        })
     }
 }

@@ -1,7 +1,82 @@
-//! A wanted picture as it is stored with its job: checked options and object keys, never bytes.
+//! Wanted work as it is stored with its job: checked options and object keys, never bytes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::{
+    models::jobs::JobType,
+    settings::Prices,
+    storage::{Folder, MediaKind},
+};
+
+/// A kind of work: what a provider may be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A picture from a prompt.
+    #[default]
+    Image,
+    /// A video from a prompt.
+    Video,
+    /// A larger picture from a picture.
+    Upscale,
+    /// A person put into a prepared scene.
+    Scene,
+}
+
+impl Kind {
+    /// What the jobs of a type ask of a provider.
+    #[must_use]
+    pub const fn of(job_type: &JobType) -> Self {
+        match job_type {
+            JobType::ImageGeneration | JobType::BatchGeneration => Self::Image,
+            JobType::VideoGeneration => Self::Video,
+            JobType::ImageUpscale => Self::Upscale,
+            JobType::SceneGeneration => Self::Scene,
+        }
+    }
+
+    /// What it gives, in the plural.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Image => "pictures",
+            Self::Video => "videos",
+            Self::Upscale => "enlarged pictures",
+            Self::Scene => "scenes",
+        }
+    }
+
+    /// Where its results are stored.
+    #[must_use]
+    pub const fn folder(self) -> Folder {
+        match self {
+            Self::Image => Folder::GeneratedImages,
+            Self::Video => Folder::Videos,
+            Self::Upscale => Folder::Upscaled,
+            Self::Scene => Folder::SceneRemix,
+        }
+    }
+
+    /// What one result costs, credits.
+    #[must_use]
+    pub const fn price(self, prices: &Prices) -> i64 {
+        match self {
+            Self::Image => prices.image,
+            Self::Video => prices.video,
+            Self::Upscale => prices.upscale,
+            Self::Scene => prices.scene,
+        }
+    }
+
+    /// Whether a result of this type is one of its results.
+    #[must_use]
+    pub const fn gives(self, media: MediaKind) -> bool {
+        match self {
+            Self::Image | Self::Upscale | Self::Scene => matches!(media, MediaKind::Image(_)),
+            Self::Video => matches!(media, MediaKind::Video(_)),
+        }
+    }
+}
 
 /// A reference image that lies in our bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,17 +86,26 @@ pub struct StoredReference {
     pub mime_type: String,
 }
 
-/// What a worker needs to make the picture.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a worker needs to make one result.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageInput {
+pub struct Input {
+    /// Follows from the job's type, so it is not stored.
+    #[serde(skip)]
+    pub kind: Kind,
+    /// Empty for kinds that take none.
+    #[serde(default)]
     pub prompt: String,
     /// Public model id, aliases resolved.
     pub model: String,
     #[serde(default)]
     pub options: Map<String, Value>,
+    /// Given pictures; for an upscale the one to enlarge.
     #[serde(default)]
     pub references: Vec<StoredReference>,
+    /// How many times larger an upscale makes each side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u32>,
     /// How the keys of the references begin; they go when the job is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_prefix: Option<String>,

@@ -183,7 +183,7 @@ impl From<RequestError> for ApiError {
             RequestError::InvalidReference(_) => {
                 Self::bad_request(ErrorCode::InvalidReference, text)
             }
-            RequestError::NotConfigured(_) => Self::new(
+            RequestError::NotConfigured(_) | RequestError::NoProvider { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorCode::ProviderUnavailable,
                 text,

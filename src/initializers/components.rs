@@ -76,7 +76,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         storage: Arc::clone(&storage),
         registry: Arc::clone(&registry),
         fetcher: GuardedFetcher::new(USER_AGENT).map_err(Error::wrap)?,
-        gates: Gates::new(ctx.db.clone(), &settings.generation.breaker),
+        gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
     };
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));

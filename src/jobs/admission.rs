@@ -1,5 +1,6 @@
 //! Admission: credit hold, job row with its event, and delivery, in one transaction of three
-//! statements, or four with an idempotency key. What is refused leaves nothing behind.
+//! statements; one more for the items of a batch, and one more for an idempotency key. What is refused
+//! leaves nothing behind.
 
 use sea_orm::DatabaseConnection;
 
@@ -8,6 +9,7 @@ use crate::{
     models::{
         begin,
         idempotency_keys::{self, Record},
+        job_items,
         jobs::{Entity, NewJob},
     },
     payments::ledger::{self, Hold},
@@ -57,6 +59,9 @@ pub async fn admit(
     if !Entity::insert_within_limit(&txn, &job, max_queued).await? {
         txn.rollback().await?;
         return Err(JobError::QueueFull { max_queued });
+    }
+    if !job.prompts.is_empty() {
+        job_items::Entity::insert_all(&txn, job.id, &job.prompts).await?;
     }
     let delivery = Delivery {
         queue: job.queue.clone(),

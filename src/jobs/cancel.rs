@@ -6,6 +6,7 @@ use super::{JobError, delivery_to, settle::drop_objects};
 use crate::{
     models::{
         begin,
+        job_items::{self, Fault},
         jobs::{Cancelling, Entity, JobStatus, is_final},
         object_deletions,
     },
@@ -84,6 +85,8 @@ async fn cancel_waiting(
         txn.rollback().await?;
         return Ok(false);
     }
+    // Items exist for batches only; without any this changes nothing.
+    job_items::Entity::fail_open(&txn, job_id, &Fault::cancelled()).await?;
     drop_objects(&txn, object_prefixes).await?;
     if let Some(prefix) = &job.inputs_prefix {
         object_deletions::Entity::schedule(&txn, prefix, true, 0).await?;

@@ -1,6 +1,8 @@
 //! Ending a step: job state, credits, files and follow-up deliveries in one transaction each. Locks
 //! are taken in the order reservation, credit accounts, job, event sequence.
 
+mod batch;
+
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use serde_json::Value as Json;
 
@@ -17,6 +19,8 @@ use crate::{
     realtime::Announcer,
     settings,
 };
+
+pub use batch::BatchEnd;
 
 /// Milliseconds a deletion waits, so that an upload still under way is not missed.
 const DELETION_GRACE_MS: i64 = 60_000;
@@ -145,7 +149,23 @@ impl Settler<'_> {
         delay_ms: i64,
     ) -> Result<(), JobError> {
         let txn = begin(self.db).await?;
-        let mut deliveries = self.change(&txn, job, change).await?;
+        self.send_again(&txn, job, change, delay_ms).await?;
+        // Waiting for upstream is no news to anybody.
+        let changed = change.is_visible().then_some(job.user_id);
+        self.announcer.commit(txn, changed).await?;
+        self.carrier.committed();
+        Ok(())
+    }
+
+    /// Writes a change after which the job goes on, and sends the delivery for that.
+    async fn send_again(
+        &self,
+        txn: &DatabaseTransaction,
+        job: &Claimed,
+        change: &Change,
+        delay_ms: i64,
+    ) -> Result<(), JobError> {
+        let mut deliveries = self.change(txn, job, change).await?;
         let route = route(&job.job_type);
         deliveries.push(Delivery {
             queue: route.queue.to_owned(),
@@ -154,11 +174,7 @@ impl Settler<'_> {
             delay_ms,
             priority: 0,
         });
-        self.carrier.deliver(&txn, &deliveries).await?;
-        // Waiting for upstream is no news to anybody.
-        let changed = change.is_visible().then_some(job.user_id);
-        self.announcer.commit(txn, changed).await?;
-        self.carrier.committed();
+        self.carrier.deliver(txn, &deliveries).await?;
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! stale claim, and appends the event in the same statement. Only claims (`claim.rs`) and the owner's
 //! wish to cancel (`cancel.rs`) change one otherwise, by the same rules.
 
-/// Appends the event of the change in the CTE `job`, numbered by the CTE `lane`.
+/// Appends the event of the change in the CTE `job`, numbered by the CTE `lane`. Watchers of a batch
+/// see how each item stands.
 macro_rules! event {
     () => {
         "event as (
@@ -12,11 +13,14 @@ macro_rules! event {
     select job.user_id, lane.last_seq, job.id, jsonb_build_object(
         'jobId', job.id, 'type', job.type, 'status', job.status, 'progress', job.progress,
         'stage', job.stage, 'resultKey', job.result_key, 'error', job.error)
+        || case when job.type = 'BATCH_GENERATION' and job.result is not null
+            then jsonb_build_object('result', job.result - 'files') else '{}' end
     from job join lane on lane.user_id = job.user_id
 )"
     };
 }
 
+mod batch;
 mod cancel;
 mod claim;
 mod due;
@@ -76,6 +80,8 @@ pub struct NewJob {
     pub provider: String,
     pub model: String,
     pub prompt: Option<String>,
+    /// The items of a batch; empty for every other type.
+    pub prompts: Vec<String>,
     pub input: Json,
     pub metadata: Json,
     pub warnings: Json,

@@ -7,6 +7,7 @@ pub mod auth_sessions;
 pub mod delivery_outbox;
 pub mod idempotency_keys;
 pub mod job_events;
+pub mod job_items;
 pub mod job_totals;
 pub mod jobs;
 pub mod local_accounts;

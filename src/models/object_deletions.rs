@@ -34,6 +34,24 @@ impl Entity {
         Ok(())
     }
 
+    /// Notes all keys that begin with one of these for deletion after `delay_ms`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn schedule_prefixes(
+        db: &impl ConnectionTrait,
+        prefixes: Vec<String>,
+        delay_ms: i64,
+    ) -> Result<(), DbErr> {
+        db.execute_raw(statement(
+            "insert into object_deletions (object_key, is_prefix, not_before)
+             select prefix, true, now() + $2 * interval '1 millisecond' from unnest($1::text[]) as given (prefix)",
+            [prefixes.into(), delay_ms.into()],
+        ))
+        .await?;
+        Ok(())
+    }
+
     /// What is due, oldest first; each is put off by a minute, so that a failing one waits and a
     /// second process finds others. Keys that a live file still uses are struck off instead; inputs of
     /// jobs that are not final stay.

@@ -79,6 +79,25 @@ impl Entity {
         Ok(())
     }
 
+    /// Whether this user has a live file of this key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_live(
+        db: &impl ConnectionTrait,
+        user_id: Uuid,
+        object_key: &str,
+    ) -> Result<bool, DbErr> {
+        let row = Count::find_by_statement(statement(
+            "select count(*) as total from r2_files
+             where user_id = $1 and object_key = $2 and deleted_at is null",
+            [user_id.into(), object_key.into()],
+        ))
+        .one(db)
+        .await?;
+        Ok(row.is_some_and(|row| row.total > 0))
+    }
+
     /// The user's live files, newest first, and how many there are in all. Creation times have
     /// millisecond grain, so a plain timestamp cursor is exact.
     ///

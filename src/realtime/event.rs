@@ -8,6 +8,7 @@ use super::Address;
 use crate::models::{
     enum_of,
     job_events::LoggedEvent,
+    job_items::public_outcome,
     jobs::{JobStatus, is_final},
     timestamp,
 };
@@ -50,6 +51,9 @@ impl JobUpdate {
                 .collect(),
             _ => Map::new(),
         };
+        if let Some(result) = row.payload.get("result") {
+            metadata.extend(public_outcome(result, address));
+        }
         if let Some(stage) = text("stage") {
             metadata.insert("stage".to_owned(), stage.into());
         }

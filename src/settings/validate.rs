@@ -76,6 +76,10 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
     if settings.generation.demo {
         faults.push("settings.generation.demo must be false in production".to_owned());
     }
+    if settings.generation.loopback_references {
+        let name = "settings.generation.loopback_references";
+        faults.push(format!("{name} must be false in production"));
+    }
 }
 
 fn is_weak(secret: &Secret) -> bool {
@@ -98,6 +102,7 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
         ),
         ("settings.jobs.backoff_base_ms", jobs.backoff_base_ms),
         ("settings.jobs.deadline_ms", jobs.deadline_ms),
+        ("settings.jobs.batch_turn_ms", jobs.batch_turn_ms),
         ("settings.jobs.duty_interval_ms", jobs.duty_interval_ms),
         (
             "settings.jobs.cleanup_interval_ms",

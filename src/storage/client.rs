@@ -125,6 +125,17 @@ impl Storage {
         format!("{base}/{key}")
     }
 
+    /// The key behind a public address of ours.
+    #[must_use]
+    pub fn key_at(&self, address: &str) -> Option<ObjectKey> {
+        let base = self
+            .public_base
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let key = address.strip_prefix(base.as_str())?.strip_prefix('/')?;
+        ObjectKey::parse(key).ok()
+    }
+
     /// Stores an object, overwriting one of the same key.
     ///
     /// # Errors

@@ -57,9 +57,15 @@ impl ObjectKey {
     #[must_use]
     pub fn of_job(folder: Folder, owner: Uuid, job_id: Uuid, n: usize, extension: &str) -> Self {
         Self(format!(
-            "{}{n}.{extension}",
-            Self::job_prefix(folder, owner, job_id)
+            "{}{extension}",
+            Self::result_prefix(folder, owner, job_id, n)
         ))
+    }
+
+    /// How the key of result `n` (from 1) of a job begins, whatever its type.
+    #[must_use]
+    pub fn result_prefix(folder: Folder, owner: Uuid, job_id: Uuid, n: usize) -> String {
+        format!("{}{n}.", Self::job_prefix(folder, owner, job_id))
     }
 
     /// How the keys of all results of a job begin.

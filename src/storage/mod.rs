@@ -7,7 +7,7 @@ pub mod sniff;
 
 pub use client::{Fetched, Storage};
 pub use keys::{Folder, ObjectKey};
-pub use sniff::ImageKind;
+pub use sniff::{ImageKind, MediaKind, VideoKind};
 
 /// What can go wrong with stored objects.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::timestamp;
-use crate::models::jobs::{JobPage, JobView as Job};
+use crate::models::{
+    job_items::public_outcome,
+    jobs::{JobPage, JobView as Job},
+};
 
 /// An admitted job.
 #[derive(Debug, Serialize)]
@@ -88,7 +91,9 @@ fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
         _ => Map::new(),
     };
     metadata.retain(|_, value| !value.is_null());
-    metadata.insert("prompt".into(), json!(job.prompt));
+    if job.prompt.is_some() {
+        metadata.insert("prompt".into(), json!(job.prompt));
+    }
     metadata.insert("model".into(), json!(job.model));
     metadata.insert("provider".into(), json!(job.provider));
     metadata.insert("stage".into(), json!(job.stage));
@@ -117,6 +122,9 @@ fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
             "mimeType".into(),
             first.get("mimeType").cloned().unwrap_or_default(),
         );
+        if let Some(name) = own_name(&job.job_type) {
+            metadata.insert(name.into(), public_url(key).into());
+        }
     }
     if files.len() > 1 {
         let urls: Vec<String> = files
@@ -126,7 +134,19 @@ fn metadata(job: &Job, public_url: &impl Fn(&str) -> String) -> Value {
             .collect();
         metadata.insert("results".into(), json!(urls));
     }
+    if let Some(result) = &job.result {
+        metadata.extend(public_outcome(result, public_url));
+    }
     Value::Object(metadata)
+}
+
+/// The name that clients know the result of a job type by, beside `fileUrl`.
+fn own_name(job_type: &str) -> Option<&'static str> {
+    match job_type {
+        "VIDEO_GENERATION" => Some("videoUrl"),
+        "IMAGE_UPSCALE" => Some("upscaledUrl"),
+        _ => None,
+    }
 }
 
 impl JobPageView {

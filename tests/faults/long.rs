@@ -97,3 +97,65 @@ async fn forty_random_kills_lose_nothing_and_pay_nothing_twice() {
         })
         .await;
 }
+
+#[tokio::test]
+#[ignore = "kills workers for half a minute"]
+async fn random_kills_during_batches_charge_exactly_what_is_there() {
+    let seed: u64 = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_122);
+    println!("SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let bfl = Bfl::start().await;
+    test_app()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            app.leave_credits(&user, 500).await;
+            let installation = Installation {
+                database_uri: &app.database.uri,
+                bucket: &app.bucket,
+                bfl: Some(&bfl),
+            };
+            let mut workers = [installation.worker(), installation.worker()];
+            let mut ids = Vec::new();
+            for n in 0..25_usize {
+                let prompts: Vec<String> = (0..random.random_range(1..=8))
+                    .map(|item| format!("prompt {n}-{item}"))
+                    .collect();
+                for prompt in &prompts {
+                    if random.random_bool(0.2) {
+                        let moderated = json!({"status": "Request Moderated"});
+                        bfl.answer_polls_of(prompt, [json!({"status": "Pending"}), moderated]);
+                    }
+                }
+                let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+                ids.push(app.batch(&user, &prompts, random.random_range(1..=5)).await);
+                let pause = Duration::from_millis(random.random_range(50..900));
+                tokio::time::sleep(pause).await;
+                let victim = &mut workers[n % 2];
+                victim.kill();
+                *victim = installation.worker();
+            }
+            let mut delivered = 0;
+            for id in &ids {
+                let job = app.final_job(&user, id).await;
+                delivered += job["metadata"]["resultCount"].as_i64().unwrap();
+            }
+            assert!(delivered > 0);
+            let done = "select count(*) from job_items where status = 'COMPLETED'";
+            assert_eq!(app.count(done).await, delivered, "seed {seed}");
+            assert_eq!(app.count("select count(*) from r2_files").await, delivered);
+            let captured = "select sum(captured_amount)::bigint from credit_reservations";
+            assert_eq!(app.count(captured).await, delivered);
+            assert_eq!(app.credits(&user).await, 500 - delivered);
+            let keys = app.bucket.keys("generated-images").len();
+            assert_eq!(
+                i64::try_from(keys).unwrap(),
+                delivered,
+                "no object without a row"
+            );
+        })
+        .await;
+}

@@ -1,5 +1,6 @@
 //! Kills at every step of a job, with real processes.
 
+mod batch;
 mod keyed;
 mod kill;
 mod long;

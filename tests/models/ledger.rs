@@ -78,6 +78,7 @@ impl Bench<'_> {
             provider: "flux".into(),
             model: "flux-pro-1.1".into(),
             prompt: None,
+            prompts: Vec::new(),
             input: json!({}),
             metadata: json!({}),
             warnings: json!([]),

@@ -2,12 +2,14 @@
 
 mod auth;
 mod bad_input;
+mod batch;
 mod cancel;
 mod events;
 mod gotrue;
 mod idempotency;
 mod image;
 mod jobs;
+mod kinds;
 mod metrics;
 mod process;
 mod queues;

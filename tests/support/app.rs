@@ -305,6 +305,17 @@ impl TestApp {
         answer.json["jobId"].as_str().unwrap().to_owned()
     }
 
+    /// Asks for a batch of flux pictures and gives the job's id.
+    pub async fn batch(&self, user: &TestUser, prompts: &[&str], batch_size: u32) -> String {
+        let body = json!({
+            "prompts": prompts, "provider": "flux", "model": "flux-pro-1.1", "batchSize": batch_size,
+        });
+        let path = "/api/jobs/batch-generation";
+        let answer = self.post(path, Some(&user.token), body).await;
+        assert_eq!(answer.status, 201, "{}", answer.json);
+        answer.json["jobId"].as_str().unwrap().to_owned()
+    }
+
     pub async fn job(&self, user: &TestUser, id: &str) -> Value {
         self.get(&format!("/api/jobs/{id}"), Some(&user.token))
             .await

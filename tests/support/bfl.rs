@@ -1,7 +1,7 @@
 //! A stand-in of Black Forest Labs' API with recorded answers, gates and faults on demand.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -40,6 +40,12 @@ struct Shared {
     polls: AtomicUsize,
     /// Answers of polls, the last one for ever.
     statuses: Mutex<VecDeque<Value>>,
+    /// The same for one prompt, before those for all.
+    submit_faults_of: Mutex<HashMap<String, VecDeque<(u16, Value)>>>,
+    statuses_of: Mutex<HashMap<String, VecDeque<Value>>>,
+    /// Tasks that were accepted and not yet told to be over, and the most there ever were.
+    open: Mutex<HashSet<String>>,
+    peak: AtomicUsize,
     download: Mutex<Option<Vec<u8>>>,
     gates: [AtomicBool; 3],
     arrivals: [AtomicUsize; 3],
@@ -92,6 +98,38 @@ impl Bfl {
         *self.shared.statuses.lock().unwrap() = statuses.into_iter().collect();
     }
 
+    /// The next submissions of this prompt are answered so, one each.
+    pub fn fail_submissions_of(
+        &self,
+        prompt: &str,
+        faults: impl IntoIterator<Item = (u16, Value)>,
+    ) {
+        let faults = faults.into_iter().collect();
+        let mut all = self.shared.submit_faults_of.lock().unwrap();
+        all.insert(prompt.to_owned(), faults);
+    }
+
+    /// Polls of this prompt's tasks are answered so, one each; the last answer stays.
+    pub fn answer_polls_of(&self, prompt: &str, statuses: impl IntoIterator<Item = Value>) {
+        let statuses = statuses.into_iter().collect();
+        let mut all = self.shared.statuses_of.lock().unwrap();
+        all.insert(prompt.to_owned(), statuses);
+    }
+
+    /// How often a prompt was submitted.
+    pub fn submissions_of(&self, prompt: &str) -> usize {
+        let submissions = self.submissions();
+        submissions
+            .iter()
+            .filter(|body| body["prompt"] == prompt)
+            .count()
+    }
+
+    /// The most tasks that were open at the same time.
+    pub fn peak(&self) -> usize {
+        self.shared.peak.load(Ordering::SeqCst)
+    }
+
     /// The delivered file.
     pub fn deliver(&self, bytes: Vec<u8>) {
         *self.shared.download.lock().unwrap() = Some(bytes);
@@ -120,6 +158,19 @@ impl Bfl {
 }
 
 impl Shared {
+    fn prompt_of(&self, task: &str) -> String {
+        let n: usize = task
+            .strip_prefix("task-")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_default();
+        let submissions = self.submissions.lock().unwrap();
+        submissions
+            .get(n.wrapping_sub(1))
+            .and_then(|body| body["prompt"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     async fn pass(&self, point: Point) {
         self.arrivals[point as usize].fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_waiters();
@@ -130,6 +181,15 @@ impl Shared {
             }
             opened.await;
         }
+    }
+}
+
+/// The next answer of a script; the last one stays.
+fn next_of(script: &mut VecDeque<Value>) -> Option<Value> {
+    if script.len() > 1 {
+        script.pop_front()
+    } else {
+        script.front().cloned()
     }
 }
 
@@ -155,6 +215,7 @@ async fn submit(
     }
     let mut body: Value = serde_json::from_slice(&body).unwrap();
     body["_model"] = model.into();
+    let prompt = body["prompt"].as_str().unwrap_or_default().to_owned();
     let n = {
         let mut submissions = shared.submissions.lock().unwrap();
         submissions.push(body);
@@ -162,11 +223,23 @@ async fn submit(
     };
     shared.submit_headers.lock().unwrap().push(headers);
     shared.pass(Point::Submit).await;
-    if let Some((status, body)) = shared.submit_faults.lock().unwrap().pop_front() {
+    let own_fault = shared
+        .submit_faults_of
+        .lock()
+        .unwrap()
+        .get_mut(&prompt)
+        .and_then(VecDeque::pop_front);
+    let fault = own_fault.or_else(|| shared.submit_faults.lock().unwrap().pop_front());
+    if let Some((status, body)) = fault {
         return (StatusCode::from_u16(status).unwrap(), Json(body)).into_response();
     }
     let base = shared.base.lock().unwrap().clone();
     let id = format!("task-{n}");
+    {
+        let mut open = shared.open.lock().unwrap();
+        open.insert(id.clone());
+        shared.peak.fetch_max(open.len(), Ordering::SeqCst);
+    }
     Json(json!({
         "id": id,
         "polling_url": format!("{base}/v1/get_result?id={id}"),
@@ -188,14 +261,20 @@ async fn poll(
     shared.polls.fetch_add(1, Ordering::SeqCst);
     shared.pass(Point::Poll).await;
     let id = query.get("id").cloned().unwrap_or_default();
-    let scripted = {
-        let mut statuses = shared.statuses.lock().unwrap();
-        if statuses.len() > 1 {
-            statuses.pop_front()
-        } else {
-            statuses.front().cloned()
-        }
-    };
+    let prompt = shared.prompt_of(&id);
+    let own = shared
+        .statuses_of
+        .lock()
+        .unwrap()
+        .get_mut(&prompt)
+        .and_then(next_of);
+    let scripted = own.or_else(|| next_of(&mut shared.statuses.lock().unwrap()));
+    let is_over = scripted
+        .as_ref()
+        .is_none_or(|answer| answer.get("_http").is_none() && answer["status"] != "Pending");
+    if is_over {
+        shared.open.lock().unwrap().remove(&id);
+    }
     if let Some(answer) = scripted {
         if let Some(status) = answer.get("_http").and_then(Value::as_u64) {
             let status = StatusCode::from_u16(u16::try_from(status).unwrap()).unwrap();

@@ -92,7 +92,12 @@ impl TestBucket {
 
     /// Resolves when an upload stands before the closed gate.
     pub async fn upload_waits(&self) {
-        while self.gate.waiting.load(Ordering::SeqCst) == 0 {
+        self.uploads_wait(1).await;
+    }
+
+    /// Resolves when `n` uploads stand before the closed gate.
+    pub async fn uploads_wait(&self, n: usize) {
+        while self.gate.waiting.load(Ordering::SeqCst) < n {
             self.gate.arrived.notified().await;
         }
     }

@@ -22,7 +22,7 @@ use daygen::{
     queue::{self, Carrier},
     realtime::Announcer,
     settings::Settings,
-    workers::image_generation::JobArgs,
+    workers::step::JobArgs,
 };
 use loco_rs::{
     app::{AppContext, Hooks},
@@ -201,6 +201,7 @@ fn new_job(user_id: Uuid, deadline_ms: i64) -> NewJob {
         provider: PROVIDER.to_owned(),
         model: "bench".to_owned(),
         prompt: Some("A lighthouse at dusk".to_owned()),
+        prompts: Vec::new(),
         input: json!({ "prompt": "A lighthouse at dusk" }),
         metadata: json!({}),
         warnings: json!([]),

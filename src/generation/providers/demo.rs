@@ -1,7 +1,8 @@
-//! The demo provider: answers every image route without a key, with a picture drawn here and marked
-//! as a demo. Development and tests only.
+//! The demo provider: answers without a key. Pictures are drawn here and marked as a demo; upscales
+//! are really enlarged, by resampling. Development and tests only.
 
 mod canvas;
+mod enlarge;
 mod font;
 pub mod picture;
 mod scenery;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::{
     generation::{
@@ -17,30 +19,46 @@ use crate::{
         error::{FaultClass, ProviderError},
         options::CommonOptions,
         provider::{Checked, Output, Pace, Provider, Status, Submission, Task, Work},
-        request::ImageInput,
+        request::{Input, Kind},
     },
     net::{Hosts, Policy},
 };
 use picture::{Format, Sketch};
 
-/// Draws pictures from prompt, size and seed.
-pub struct Demo;
+/// Factor of an upscale that names none.
+const DEFAULT_SCALE: u32 = 2;
 
-#[async_trait]
-impl Provider for Demo {
-    fn check(&self, input: &ImageInput, _references: usize) -> Result<Checked, RequestError> {
-        let options = CommonOptions::parse(&input.options)?;
-        Ok(Checked {
-            outputs: options.count,
-            warnings: vec!["This is a demo picture: no key of the provider is set.".to_owned()],
-        })
+/// Draws pictures from prompt, size and seed, and enlarges given ones.
+pub struct Demo {
+    /// An upscale takes hundreds of megabytes for a moment, so they go one at a time.
+    upscales: Semaphore,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self {
+            upscales: Semaphore::new(1),
+        }
+    }
+}
+
+impl Demo {
+    async fn upscale(&self, work: &Work<'_>) -> Result<Vec<Output>, ProviderError> {
+        let source = work
+            .references
+            .first()
+            .map(|reference| reference.bytes.clone())
+            .ok_or_else(|| ProviderError::new(FaultClass::BadInput, "no picture to enlarge"))?;
+        let scale = work.input.scale.unwrap_or(DEFAULT_SCALE);
+        let _turn = self.upscales.acquire().await.map_err(transient)?;
+        let enlarged = tokio::task::spawn_blocking(move || enlarge::enlarge(&source, scale))
+            .await
+            .map_err(transient)?
+            .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
+        Ok(vec![Output::Bytes(enlarged.into())])
     }
 
-    fn upstream_model(&self, input: &ImageInput) -> String {
-        input.model.clone()
-    }
-
-    async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError> {
+    async fn picture(&self, work: &Work<'_>) -> Result<Vec<Output>, ProviderError> {
         let options = CommonOptions::parse(&work.input.options)
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
         let references: Vec<Bytes> = work
@@ -49,10 +67,59 @@ impl Provider for Demo {
             .map(|reference| reference.bytes.clone())
             .collect();
         let input = work.input.clone();
-        let drawn = tokio::task::spawn_blocking(move || draw(&input, &options, &references)).await;
-        drawn
-            .map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))?
-            .map(Submission::Done)
+        tokio::task::spawn_blocking(move || draw(&input, &options, &references))
+            .await
+            .map_err(transient)?
+    }
+}
+
+fn transient(error: impl std::fmt::Display) -> ProviderError {
+    ProviderError::new(FaultClass::Transient, error.to_string())
+}
+
+#[async_trait]
+impl Provider for Demo {
+    fn capabilities(&self) -> &'static [Kind] {
+        &[Kind::Image, Kind::Upscale]
+    }
+
+    fn check(&self, input: &Input, _references: usize) -> Result<Checked, RequestError> {
+        let (outputs, warning) = match input.kind {
+            Kind::Upscale => (
+                1,
+                "This picture is enlarged by plain resampling: no key of the provider is set.",
+            ),
+            Kind::Image | Kind::Video | Kind::Scene => (
+                CommonOptions::parse(&input.options)?.count,
+                "This is a demo picture: no key of the provider is set.",
+            ),
+        };
+        Ok(Checked {
+            outputs,
+            warnings: vec![warning.to_owned()],
+        })
+    }
+
+    fn check_source(&self, input: &Input, sides: (u32, u32)) -> Result<(), RequestError> {
+        if enlarge::fits(sides, input.scale.unwrap_or(DEFAULT_SCALE)) {
+            return Ok(());
+        }
+        Err(RequestError::InvalidReference(
+            "imageUrl is too large: the enlarged picture may have at most 4096 x 4096 pixels."
+                .to_owned(),
+        ))
+    }
+
+    fn upstream_model(&self, input: &Input) -> String {
+        input.model.clone()
+    }
+
+    async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError> {
+        let outputs = match work.input.kind {
+            Kind::Upscale => self.upscale(work).await?,
+            Kind::Image | Kind::Video | Kind::Scene => self.picture(work).await?,
+        };
+        Ok(Submission::Done(outputs))
     }
 
     async fn poll(&self, _task: &Task) -> Result<Status, ProviderError> {
@@ -79,7 +146,7 @@ impl Provider for Demo {
 }
 
 fn draw(
-    input: &ImageInput,
+    input: &Input,
     options: &CommonOptions,
     references: &[Bytes],
 ) -> Result<Vec<Output>, ProviderError> {

@@ -20,7 +20,7 @@ use crate::{
         error::{FaultClass, ProviderError},
         options::CommonOptions,
         provider::{Checked, Output, Pace, Provider, Status, Submission, Task, Work},
-        request::ImageInput,
+        request::Input,
     },
     net::{Hosts, NetError, Policy, api_client, read_limited},
     settings::{self, Secret},
@@ -75,7 +75,7 @@ impl Flux {
 
     /// The upstream id that makes this request: the configured edit model when references are given
     /// to a model that cannot take several.
-    fn upstream(&self, input: &ImageInput, references: usize) -> String {
+    fn upstream(&self, input: &Input, references: usize) -> String {
         if references > 0
             && !body::can_edit(&input.model)
             && let Some(edit_model) = &self.settings.edit_model
@@ -140,7 +140,7 @@ impl Flux {
 
 #[async_trait]
 impl Provider for Flux {
-    fn check(&self, input: &ImageInput, references: usize) -> Result<Checked, RequestError> {
+    fn check(&self, input: &Input, references: usize) -> Result<Checked, RequestError> {
         let common = CommonOptions::parse(&input.options)?;
         let model = self.upstream(input, references);
         let (_, mut warnings) = body::build(input, &common, &model, &[])?;
@@ -159,7 +159,7 @@ impl Provider for Flux {
         })
     }
 
-    fn upstream_model(&self, input: &ImageInput) -> String {
+    fn upstream_model(&self, input: &Input) -> String {
         self.upstream(input, input.references.len())
     }
 

@@ -73,6 +73,8 @@ pub enum Relation {
     DeliveryOutbox,
     #[sea_orm(has_many = "super::job_events::Entity")]
     JobEvents,
+    #[sea_orm(has_many = "super::job_items::Entity")]
+    JobItems,
     #[sea_orm(has_many = "super::r2_files::Entity")]
     R2Files,
     #[sea_orm(has_one = "super::usage_events::Entity")]
@@ -102,6 +104,12 @@ impl Related<super::delivery_outbox::Entity> for Entity {
 impl Related<super::job_events::Entity> for Entity {
     fn to() -> RelationDef {
         Relation::JobEvents.def()
+    }
+}
+
+impl Related<super::job_items::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::JobItems.def()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod event_sequences;
 pub mod idempotency_keys;
 pub mod identities;
 pub mod job_events;
+pub mod job_items;
 pub mod job_totals;
 pub mod job_totals_mark;
 pub mod jobs;

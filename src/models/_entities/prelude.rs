@@ -10,6 +10,7 @@ pub use super::event_sequences::Entity as EventSequences;
 pub use super::idempotency_keys::Entity as IdempotencyKeys;
 pub use super::identities::Entity as Identities;
 pub use super::job_events::Entity as JobEvents;
+pub use super::job_items::Entity as JobItems;
 pub use super::job_totals::Entity as JobTotals;
 pub use super::job_totals_mark::Entity as JobTotalsMark;
 pub use super::jobs::Entity as Jobs;

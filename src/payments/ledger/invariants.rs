@@ -23,7 +23,7 @@ struct Row {
 const NAMED_ROWS: u32 = 5;
 
 /// Number and meaning, and a query whose `subject` column names the offenders. `$1` is the grace.
-const INVARIANTS: [(&str, &str); 13] = [
+const INVARIANTS: [(&str, &str); 14] = [
     (
         "I1 entries of a transaction sum to zero and are at least two",
         "select t.id::text as subject from credit_transactions t
@@ -105,8 +105,21 @@ const INVARIANTS: [(&str, &str); 13] = [
          where (j.status in ('COMPLETED', 'FAILED', 'CANCELLED') and r.state = 'held')
             or (j.status = 'COMPLETED' and j.cost > 0
                 and (r.state is distinct from 'captured' or u.id is null or u.cost <> r.captured_amount))
-            or (j.status in ('FAILED', 'CANCELLED') and (r.state = 'captured' or u.id is not null))
+            or (j.status in ('FAILED', 'CANCELLED') and not (j.status = 'CANCELLED' and j.type = 'BATCH_GENERATION')
+                and (r.state = 'captured' or u.id is not null))
             or (j.status in ('PENDING', 'PROCESSING') and j.cost > 0 and r.state is distinct from 'held')",
+    ),
+    (
+        "I10 a final batch is captured for exactly the items that it delivered",
+        "select j.id::text as subject from jobs j
+         join job_items i on i.job_id = j.id
+         left join credit_reservations r on r.job_id = j.id
+         left join usage_events u on u.job_id = j.id
+         where j.status in ('COMPLETED', 'FAILED', 'CANCELLED') and j.cost > 0
+         group by j.id, r.id, u.id
+         having coalesce(r.captured_amount, 0) * count(*)
+                <> j.cost * count(*) filter (where i.status = 'COMPLETED')
+             or coalesce(u.cost, 0) <> coalesce(r.captured_amount, 0)",
     ),
     (
         "I11 a user has at most one live subscription",

@@ -86,7 +86,8 @@ async fn a_delayed_delivery_comes_on_time(side: &dyn Side) {
             let id = app.generate(&user, small()).await;
             side.on_their_way(app, 1).await;
             // Not due, so that the duty's turn at the start has no reason to send a delivery.
-            app.execute("update jobs set next_run_at = now() + interval '1 hour'").await;
+            app.execute("update jobs set next_run_at = now() + interval '1 hour'")
+                .await;
             side.lose(app, 0).await;
             side.release(app);
             deliver(app, &id, 700).await;

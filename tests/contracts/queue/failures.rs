@@ -1,8 +1,6 @@
 //! Failing work: retries with growing pauses, limits, and handlers that panic.
 
-use daygen::{
-    generation::pipeline::Pipeline, jobs::leases::Leases, workers::image_generation::JobArgs,
-};
+use daygen::{generation::pipeline::Pipeline, jobs::leases::Leases, workers::step::JobArgs};
 use loco_rs::{app::AppContext, bgworker::BackgroundWorker};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    generation::{RequestError, options::CommonOptions, provider::Reference, request::ImageInput},
+    generation::{RequestError, options::CommonOptions, provider::Reference, request::Input},
     models::scalars::{as_integer, as_number},
 };
 
@@ -80,7 +80,7 @@ const HANDLED: [&str; 20] = [
 /// # Errors
 /// [`RequestError::InvalidOption`] for values that the API refuses.
 pub fn build(
-    input: &ImageInput,
+    input: &Input,
     common: &CommonOptions,
     model: &str,
     references: &[Reference],
@@ -126,7 +126,7 @@ pub fn build(
 
 /// Options that only some models know.
 fn specific(
-    input: &ImageInput,
+    input: &Input,
     model: &str,
     body: &mut Map<String, Value>,
     warnings: &mut Vec<String>,

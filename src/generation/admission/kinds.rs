@@ -1,0 +1,120 @@
+//! Admission of videos and upscales.
+
+use sea_orm::prelude::Uuid;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{Given, Order, Origin};
+use crate::{
+    generation::{
+        RequestError,
+        pipeline::Pipeline,
+        registry::Offer,
+        request::{Input, Kind},
+    },
+    models::{jobs::JobType, users::Profile},
+};
+
+/// A video that a user wants.
+#[derive(Debug)]
+pub struct WantedVideo {
+    pub provider: String,
+    pub model: String,
+    pub prompt: String,
+    /// Pictures to begin or end with, in the provider's order.
+    pub image_urls: Vec<String>,
+    pub options: Map<String, Value>,
+}
+
+/// A picture that a user wants larger.
+#[derive(Debug)]
+pub struct WantedUpscale {
+    pub provider: String,
+    pub model: String,
+    pub image_url: String,
+    /// How many times longer each side becomes.
+    pub scale: u32,
+    pub options: Map<String, Value>,
+}
+
+impl Pipeline {
+    /// Admits a video job and gives its id.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; nothing is written then.
+    pub async fn admit_video(
+        &self,
+        user: &Profile,
+        wanted: WantedVideo,
+        origin: Origin,
+    ) -> Result<Uuid, RequestError> {
+        let offer = Offer::find(Kind::Video, &wanted.provider)?;
+        let model = offer.resolve_model(&wanted.model)?;
+        let given = (0..)
+            .zip(wanted.image_urls)
+            .map(|(index, url): (usize, _)| (format!("imageUrls.{index}"), url))
+            .collect();
+        let order = Order {
+            job_type: JobType::VideoGeneration,
+            provider: offer.provider,
+            prompt: Some(wanted.prompt.clone()),
+            input: Input {
+                prompt: wanted.prompt,
+                model: model.to_owned(),
+                options: wanted.options,
+                ..Input::default()
+            },
+            given: Given::Addresses(given),
+            price: Kind::Video.price(&self.settings.credits.prices),
+            metadata: Map::new(),
+            items: None,
+        };
+        self.admit(user, order, origin).await
+    }
+
+    /// Admits an upscale job and gives its id.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; nothing is written then.
+    pub async fn admit_upscale(
+        &self,
+        user: &Profile,
+        wanted: WantedUpscale,
+        origin: Origin,
+    ) -> Result<Uuid, RequestError> {
+        let offer = Offer::find(Kind::Upscale, &wanted.provider)?;
+        let model = offer.resolve_model(&wanted.model)?;
+        let shown = without_query(&wanted.image_url);
+        let mut metadata = Map::new();
+        metadata.insert("sourceImageUrl".to_owned(), json!(shown));
+        metadata.insert("scale".to_owned(), json!(wanted.scale));
+        let order = Order {
+            job_type: JobType::ImageUpscale,
+            provider: offer.provider,
+            prompt: Some(format!("Upscale {shown}")),
+            input: Input {
+                model: model.to_owned(),
+                options: wanted.options,
+                scale: Some(wanted.scale),
+                ..Input::default()
+            },
+            given: Given::Addresses(vec![("imageUrl".to_owned(), wanted.image_url)]),
+            price: Kind::Upscale.price(&self.settings.credits.prices),
+            metadata,
+            items: None,
+        };
+        self.admit(user, order, origin).await
+    }
+}
+
+/// An address without what may be a signature: queries of addresses are secrets.
+fn without_query(address: &str) -> String {
+    Url::parse(address).map_or_else(
+        |_| String::new(),
+        |mut url| {
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        },
+    )
+}

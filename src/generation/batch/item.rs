@@ -1,0 +1,229 @@
+//! One item of a batch: submit or look, fetch, store, end. What is found out is kept with the item
+//! before the next step begins.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::end::fault_of;
+use crate::{
+    generation::{
+        RequestError,
+        error::{FaultClass, ProviderError},
+        pipeline::{Pipeline, millis},
+        provider::{Output, Provider, Reference, Submission, Task, Work},
+        request::Input,
+        retry::{Decision, decide},
+        steps::{Place, alarm},
+    },
+    jobs::JobError,
+    models::{
+        job_items::{Fault, Item, ItemChange},
+        jobs::Claimed,
+        r2_files::NewFile,
+    },
+};
+
+/// What the items of one step have in common.
+pub(super) struct Bench<'a> {
+    pub pipeline: &'a Pipeline,
+    pub job: &'a Claimed,
+    pub provider: &'a dyn Provider,
+    pub picture: &'a Input,
+    pub upstream_model: &'a str,
+    /// Read from the bucket once, by the first item that is submitted.
+    pub references: OnceCell<Vec<Reference>>,
+    /// Writes of one batch wait for each other in the database anyway; waiting here, they take one
+    /// connection instead of one for each item.
+    pub pen: Mutex<()>,
+}
+
+/// How an item stands after it was worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// It is upstream; the next look is due after this time.
+    Upstream(Duration),
+    /// It is tried again after this time, with the whole batch told to wait as long or not.
+    Waiting {
+        pause: Duration,
+        for_all: bool,
+    },
+    Final,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ItemError {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+impl Bench<'_> {
+    /// Works on one item as far as it goes now, and keeps `item` as its row is.
+    pub(super) async fn work(&self, item: &mut Item) -> Result<Stand, JobError> {
+        match self.try_work(item).await {
+            Ok(stand) => Ok(stand),
+            Err(ItemError::Job(error)) => Err(error),
+            Err(ItemError::Provider(error)) => self.after_failure(item, &error).await,
+        }
+    }
+
+    async fn try_work(&self, item: &mut Item) -> Result<Stand, ItemError> {
+        let outputs = match &item.upstream_id {
+            Some(id) => {
+                let task = Task {
+                    id: id.clone(),
+                    state: item.upstream.clone().unwrap_or_default(),
+                };
+                let since = item.upstream_since;
+                self.pipeline
+                    .look(self.job, self.provider, &task, since)
+                    .await?
+            }
+            None => self.begin(item).await?,
+        };
+        let Some(outputs) = outputs else {
+            return Ok(Stand::Upstream(self.provider.pace().poll_interval));
+        };
+        self.deliver(item, outputs).await?;
+        Ok(Stand::Final)
+    }
+
+    /// Submits the item and looks a few times.
+    async fn begin(&self, item: &mut Item) -> Result<Option<Vec<Output>>, ItemError> {
+        let pipeline = self.pipeline;
+        let references = self
+            .references
+            .get_or_try_init(|| pipeline.references(self.picture))
+            .await?;
+        self.heed_breaker().await?;
+        let input = self.input(item);
+        let work = Work {
+            input: &input,
+            references,
+        };
+        let submitted = pipeline.submit(self.job, self.provider, &work).await?;
+        let task = match submitted {
+            Submission::Done(outputs) => return Ok(Some(outputs)),
+            Submission::Accepted(task) => task,
+        };
+        let pause = millis(self.provider.pace().poll_interval);
+        let change = ItemChange::submitted(&task.id, task.state.clone(), pause);
+        self.note(item, &change).await?;
+        item.attempts = item.attempts.saturating_add(1);
+        item.upstream_id = Some(task.id.clone());
+        item.upstream = Some(task.state.clone());
+        item.upstream_since = Some(Utc::now().fixed_offset());
+        tracing::info!(
+            job.id = %self.job.id,
+            item = item.position,
+            provider.name = self.job.provider,
+            "an item was submitted upstream"
+        );
+        Ok(pipeline.first_looks(self.job, self.provider, &task).await?)
+    }
+
+    /// A provider that is left alone gets no new items; what is upstream is looked after.
+    async fn heed_breaker(&self) -> Result<(), ProviderError> {
+        match self.pipeline.gates.check(&self.job.provider).await {
+            Err(RequestError::Suspended { retry_in, .. }) => {
+                let detail = "the provider is left alone for now";
+                Err(ProviderError::new(FaultClass::RateLimited, detail).after(Some(retry_in)))
+            }
+            // The breaker spares calls; not knowing it forbids none.
+            _ => Ok(()),
+        }
+    }
+
+    /// Fetches and stores the picture and ends the item with it.
+    async fn deliver(&self, item: &Item, outputs: Vec<Output>) -> Result<(), ItemError> {
+        let output = outputs.into_iter().next().ok_or_else(|| {
+            ProviderError::new(FaultClass::BadUpstream, "no picture in the answer")
+                .forgetting_task()
+        })?;
+        let input = self.input(item);
+        let place = Place {
+            job: self.job,
+            provider: self.provider,
+            input: &input,
+            upstream_model: self.upstream_model,
+            n: usize::try_from(item.position)
+                .unwrap_or_default()
+                .saturating_add(1),
+        };
+        let file = self.pipeline.store(&place, output).await?;
+        self.end(item, Ok(&file)).await?;
+        Ok(())
+    }
+
+    async fn after_failure(
+        &self,
+        item: &mut Item,
+        error: &ProviderError,
+    ) -> Result<Stand, JobError> {
+        alarm(&self.job.provider, error);
+        let fault = fault_of(error);
+        let has_task = item.upstream_id.is_some();
+        item.attempts = item.attempts.saturating_add(1);
+        let jobs = &self.pipeline.settings.jobs;
+        match decide(error, item.tries, item.attempts, has_task, jobs) {
+            Decision::Retry { delay, counts } => {
+                tracing::warn!(
+                    job.id = %self.job.id,
+                    item = item.position,
+                    provider.name = self.job.provider,
+                    error.detail = error.detail,
+                    tries = item.tries,
+                    delay_ms = millis(delay),
+                    "an item failed and is tried again"
+                );
+                let change = ItemChange::retry(millis(delay), counts, error.forgets_task, &fault);
+                self.note(item, &change).await?;
+                item.tries = item.tries.saturating_add(i32::from(counts));
+                if has_task && !error.forgets_task {
+                    return Ok(Stand::Upstream(delay));
+                }
+                item.upstream_id = None;
+                item.upstream = None;
+                item.upstream_since = None;
+                Ok(Stand::Waiting {
+                    pause: delay,
+                    for_all: error.class == FaultClass::RateLimited,
+                })
+            }
+            Decision::GiveUp => {
+                tracing::warn!(
+                    job.id = %self.job.id,
+                    item = item.position,
+                    provider.name = self.job.provider,
+                    error.code = fault.code,
+                    error.detail = fault.detail,
+                    "an item failed"
+                );
+                self.end(item, Err(&fault)).await?;
+                Ok(Stand::Final)
+            }
+        }
+    }
+
+    async fn note(&self, item: &Item, change: &ItemChange) -> Result<(), JobError> {
+        let _pen = self.pen.lock().await;
+        let settler = self.pipeline.settler();
+        settler.note_item(self.job, item.position, change).await
+    }
+
+    async fn end(&self, item: &Item, end: Result<&NewFile, &Fault>) -> Result<(), JobError> {
+        let _pen = self.pen.lock().await;
+        let settler = self.pipeline.settler();
+        settler.end_item(self.job, item.position, end).await
+    }
+
+    fn input(&self, item: &Item) -> Input {
+        Input {
+            prompt: item.prompt.clone(),
+            ..self.picture.clone()
+        }
+    }
+}

@@ -1,0 +1,681 @@
+//! Batches through the queue: partial results, retries of one item, limits, and what is charged.
+
+use daygen::{generation::pipeline::Pipeline, jobs::leases::Leases};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde_json::{Value, json};
+
+use crate::support::{
+    TestApp, TestUser,
+    bfl::{Bfl, Point},
+    snapshot::redact,
+    sse::Stream,
+    test_app,
+};
+
+const QUEUE: &str = "batch-generation-queue";
+/// A machine that is busy must not make a submission be done again.
+const HEARTBEAT: &str = "/jobs/heartbeat_ms";
+const SLOW_MS: u64 = 10_000;
+
+/// Payloads of all events of batches, oldest first.
+async fn events(app: &TestApp) -> Vec<Value> {
+    let sql =
+        "select payload from job_events where payload ->> 'type' = 'BATCH_GENERATION' order by seq";
+    let rows = app
+        .ctx
+        .db
+        .query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| row.try_get::<Value>("", "payload").unwrap())
+        .collect()
+}
+
+async fn file_id(app: &TestApp, position: i32) -> String {
+    let sql = format!("select file_id::text from job_items where position = {position}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(app.ctx.db.get_postgres_connection_pool())
+        .await
+        .unwrap()
+}
+
+/// Rows, objects, charge and progress agree with what the job says.
+async fn assert_consistent(app: &TestApp, user: &TestUser, job: &Value, credits_before: i64) {
+    let id = job["id"].as_str().unwrap();
+    let metadata = &job["metadata"];
+    let items = metadata["items"].as_array().unwrap();
+    let urls: Vec<&Value> = items.iter().filter_map(|item| item.get("url")).collect();
+    let results: Vec<&Value> = metadata["results"].as_array().unwrap().iter().collect();
+    assert_eq!(results, urls, "results are in the order of the prompts");
+    let delivered = i64::try_from(urls.len()).unwrap();
+    assert_eq!(metadata["resultCount"], delivered);
+    assert_eq!(metadata["done"], metadata["total"]);
+    assert_eq!(
+        job["resultUrl"],
+        results.first().map_or(Value::Null, |url| (*url).clone())
+    );
+    for item in items {
+        let is_delivered = item["status"] == "COMPLETED";
+        assert_eq!(is_delivered, item.get("url").is_some(), "{item}");
+        assert_eq!(!is_delivered, item.get("error").is_some(), "{item}");
+    }
+    let files = format!("select count(*) from r2_files where job_id = '{id}'");
+    assert_eq!(app.count(&files).await, delivered);
+    let captured = format!("select captured_amount from credit_reservations where job_id = '{id}'");
+    assert_eq!(app.count(&captured).await, delivered);
+    assert_eq!(app.credits(user).await, credits_before - delivered);
+    let open = format!(
+        "select count(*) from job_items where job_id = '{id}' and status in ('PENDING', 'SUBMITTED')"
+    );
+    assert_eq!(app.count(&open).await, 0);
+    app.until("objects without a row to go", || async {
+        let keys = app.bucket.keys("generated-images");
+        let objects = keys.iter().filter(|key| key.contains(id)).count();
+        (i64::try_from(objects).unwrap() == delivered).then_some(())
+    })
+    .await;
+}
+
+fn moderated() -> Value {
+    json!({"status": "Request Moderated"})
+}
+
+fn pending() -> Value {
+    json!({"status": "Pending"})
+}
+
+#[tokio::test]
+async fn every_prompt_becomes_a_picture_and_an_event() {
+    let bfl = Bfl::start().await;
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            // One at a time, so that the order of the events is the order of the prompts.
+            let id = app.batch(&user, &["a fox", "a hare", "an owl"], 1).await;
+            let job = app.final_job(&user, &id).await;
+            let files = [file_id(app, 0).await, file_id(app, 1).await, file_id(app, 2).await];
+            let known = [
+                (app.base.as_str(), "base"),
+                (user.id.as_str(), "user"),
+                (id.as_str(), "job"),
+                (files[0].as_str(), "file 1"),
+                (files[1].as_str(), "file 2"),
+                (files[2].as_str(), "file 3"),
+            ];
+            insta::assert_json_snapshot!("completed_batch", redact(&job, &known));
+            insta::assert_json_snapshot!("batch_events", redact(&json!(events(app).await), &known));
+            assert_consistent(app, &user, &job, 20).await;
+            let usage = "select count(*) from usage_events where cost = 3 and prompt = E'a fox\\na hare\\nan owl'";
+            assert_eq!(app.count(usage).await, 1);
+            assert_eq!((bfl.submissions().len(), bfl.peak()), (3, 1));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_demo_provider_makes_batches_too() {
+    test_app()
+        .worker()
+        .run(async |app| {
+            let user = app.user().await;
+            let prompts: Vec<String> = (0..20).map(|n| format!("fox {n}")).collect();
+            let body = json!({
+                "prompts": prompts, "provider": "ideogram", "model": "ideogram", "batchSize": 10,
+                "options": {"providerOptions": {"width": 64, "height": 64}},
+            });
+            let path = "/api/jobs/batch-generation";
+            let answer = app.post(path, Some(&user.token), body).await;
+            let id = answer.json["jobId"].as_str().unwrap();
+            let job = app.final_job(&user, id).await;
+            assert_eq!(job["metadata"]["resultCount"], 20, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            let progress: Vec<i64> = events(app)
+                .await
+                .iter()
+                .map(|event| event["progress"].as_i64().unwrap())
+                .collect();
+            let mut expected = vec![0, 0, 10];
+            expected.extend((1..=20).map(|done| 10 + done * 80 / 20));
+            expected.push(100);
+            assert_eq!(progress, expected);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn failures_stay_with_their_items() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("moderated", [moderated()]);
+    bfl.answer_polls_of("broken", [json!({"status": "Error"})]);
+    bfl.fail_submissions_of("wrong", [(422, json!({"detail": "no"}))]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let prompts = ["moderated", "a fox", "broken", "a hare", "wrong"];
+            let id = app.batch(&user, &prompts, 5).await;
+            let job = app.final_job(&user, &id).await;
+            let known = [
+                (app.base.as_str(), "base"),
+                (user.id.as_str(), "user"),
+                (id.as_str(), "job"),
+            ];
+            insta::assert_json_snapshot!("partly_failed_items", redact(&job["metadata"]["items"], &known));
+            assert_eq!(job["status"], "COMPLETED");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions_of("moderated"), 1);
+            assert_eq!(bfl.submissions_of("broken"), 3, "as often as jobs.max_tries");
+            assert_eq!(bfl.submissions_of("a fox"), 1);
+            let tries = "select count(*) from job_items where tries = case prompt when 'broken' then 2 else 0 end";
+            assert_eq!(app.count(tries).await, 5);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_with_nothing_delivered_fails_and_gives_all_back() {
+    for (name, second, sentence) in [
+        ("one reason", moderated(), "content rules"),
+        (
+            "several reasons",
+            json!({"status": "Ready", "result": {"sample": "https://evil.example/x.png"}}),
+            "different reasons",
+        ),
+    ] {
+        let bfl = Bfl::start().await;
+        bfl.answer_polls_of("first", [moderated()]);
+        bfl.answer_polls_of("second", [second]);
+        test_app()
+            .worker()
+            .flux(&bfl)
+            .set(HEARTBEAT, SLOW_MS)
+            .run(async |app| {
+                let user = app.user().await;
+                let id = app.batch(&user, &["first", "second"], 5).await;
+                let job = app.final_job(&user, &id).await;
+                assert_eq!(job["status"], "FAILED", "{name}: {job}");
+                let error = job["error"].as_str().unwrap();
+                assert!(error.contains(sentence), "{name}: {error}");
+                assert_consistent(app, &user, &job, 20).await;
+                assert_eq!(app.count("select count(*) from usage_events").await, 0);
+                let released = "select count(*) from credit_reservations where state = 'released'";
+                assert_eq!(app.count(released).await, 1);
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn one_item_is_tried_again_while_the_others_go_on() {
+    let bfl = Bfl::start().await;
+    bfl.fail_submissions_of("shaky", vec![(503, json!({"detail": "overloaded"})); 2]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "shaky", "a hare"], 3).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 3, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions_of("shaky"), 3);
+            assert_eq!(bfl.submissions().len(), 5);
+            assert_eq!(app.count("select sum(tries) from job_items").await, 2);
+            assert_eq!(app.count("select tries::bigint from jobs").await, 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn being_told_to_wait_costs_no_try_and_counts_for_the_batch() {
+    let bfl = Bfl::start().await;
+    let busy = (429, json!({"detail": "too many active tasks"}));
+    bfl.fail_submissions(vec![busy; 4]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .set("/jobs/max_tries", 1)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "a hare", "an owl"], 1).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 3, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions().len(), 7);
+            assert_eq!(app.count("select sum(tries) from job_items").await, 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no_slot() {
+    let bfl = Bfl::start().await;
+    let mut slow = vec![pending(); 8];
+    slow.push(json!({"status": "Ready"}));
+    let prompts = ["a", "b", "c", "d", "e", "f", "g"];
+    for prompt in prompts {
+        bfl.answer_polls_of(prompt, slow.clone());
+    }
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &prompts, 3).await;
+            app.until("the batch to wait without a slot", || async {
+                let waits = "select count(*) from jobs j where status = 'PROCESSING' and lease_owner is null
+                             and next_run_at > now() and (select count(*) from job_items where status = 'SUBMITTED') = 3";
+                (app.count(waits).await == 1).then_some(())
+            })
+            .await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 7, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!((bfl.submissions().len(), bfl.peak()), (7, 3));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn while_one_item_takes_its_time_the_others_are_looked_at() {
+    let bfl = Bfl::start().await;
+    bfl.close(Point::Download);
+    let mut slow = vec![pending(); 10];
+    slow.push(json!({"status": "Ready"}));
+    bfl.answer_polls_of("slow", slow);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow"], 2).await;
+            bfl.arrived(Point::Download, 2).await;
+            assert_eq!(
+                app.count("select claim_no::bigint from jobs").await,
+                1,
+                "in one step"
+            );
+            bfl.open(Point::Download);
+            let job = app.final_job(&user, &id).await;
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions().len(), 2);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_gives_its_slot_back_after_its_turn() {
+    let bfl = Bfl::start().await;
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .set("/jobs/batch_turn_ms", 1)
+        .run(async |app| {
+            let user = app.user().await;
+            let prompts = ["a", "b", "c", "d", "e", "f"];
+            let id = app.batch(&user, &prompts, 2).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 6, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(
+                app.count("select claim_no::bigint from jobs").await,
+                3,
+                "a claim for each pair"
+            );
+            assert_eq!((bfl.submissions().len(), bfl.peak()), (6, 2));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn finished_pictures_are_shown_before_the_batch_ends() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["slow", "a fox"], 2).await;
+            let job = app
+                .until("the first picture", || async {
+                    let job = app.job(&user, &id).await;
+                    (job["metadata"]["resultCount"] == 1).then_some(job)
+                })
+                .await;
+            assert_eq!(job["status"], "PROCESSING");
+            assert_eq!(
+                (&job["progress"], &job["resultUrl"]),
+                (&json!(50), &Value::Null)
+            );
+            assert_eq!(job["metadata"]["items"][1]["status"], "COMPLETED");
+            let gallery = app.get("/api/r2files", Some(&user.token)).await.json;
+            assert_eq!(gallery["items"].as_array().unwrap().len(), 1);
+            assert_eq!(app.credits(&user).await, 18, "both are held");
+            bfl.answer_polls_of("slow", [json!({"status": "Ready"})]);
+            let job = app.final_job(&user, &id).await;
+            assert_consistent(app, &user, &job, 20).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn past_its_deadline_a_batch_delivers_what_is_done() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .set("/jobs/deadline_ms", 1_500)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow", "a hare"], 3).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["status"], "COMPLETED", "{job}");
+            assert_eq!(job["metadata"]["resultCount"], 2);
+            assert_eq!(job["metadata"]["items"][1]["code"], "GENERATION_TOO_SLOW");
+            assert_consistent(app, &user, &job, 20).await;
+            let id = app.batch(&user, &["slow", "slow"], 3).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["status"], "FAILED", "{job}");
+            assert_consistent(app, &user, &job, 18).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_task_that_never_ends_is_one_items_failure() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .set("/providers/flux/budget_ms", 500)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["slow", "a fox"], 1).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["status"], "COMPLETED", "{job}");
+            assert_eq!(job["metadata"]["items"][0]["code"], "GENERATION_TOO_SLOW");
+            assert_consistent(app, &user, &job, 20).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn pictures_that_all_prompts_share_go_out_with_each() {
+    let bfl = Bfl::start().await;
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            let reference = crate::support::pictures::data_url(8, 8);
+            let body = json!({
+                "prompts": ["a fox", "a hare"], "provider": "flux", "model": "flux-kontext-pro",
+                "options": {"references": [reference], "avatarId": "avatar-1"},
+            });
+            let path = "/api/jobs/batch-generation";
+            let answer = app.post(path, Some(&user.token), body).await;
+            let id = answer.json["jobId"].as_str().unwrap();
+            let job = app.final_job(&user, id).await;
+            assert_consistent(app, &user, &job, 20).await;
+            assert!(bfl.submissions().iter().all(|body| body["input_image"].is_string()));
+            let files = "select count(*) from r2_files where avatar_id = 'avatar-1' and prompt in ('a fox', 'a hare')";
+            assert_eq!(app.count(files).await, 2);
+            app.until("inputs to go", || async { app.bucket.keys("inputs").is_empty().then_some(()) }).await;
+        })
+        .await;
+}
+
+/// Claims the batch as a worker would, once it is due.
+async fn claim(app: &TestApp) -> daygen::jobs::leases::Lease {
+    let leases = Leases::of(&app.ctx).unwrap();
+    let leases = &leases;
+    app.until("the batch to be due", || async move {
+        leases.claim(QUEUE).await.unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cancelled_batch_keeps_and_charges_what_is_finished() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow", "never begun"], 1).await;
+            let pipeline = Pipeline::of(&app.ctx).unwrap();
+            let lease = claim(app).await;
+            pipeline.step(&lease.job).await.unwrap();
+            drop(lease);
+            let lease = claim(app).await;
+            pipeline.cancel_batch(&lease.job).await.unwrap();
+            assert!(pipeline.cancel_batch(&lease.job).await.is_err(), "once");
+            let job = app.job(&user, &id).await;
+            assert_eq!(job["status"], "CANCELLED", "{job}");
+            assert_eq!(job["metadata"]["resultCount"], 1);
+            assert_eq!(job["metadata"]["items"][2]["code"], "CANCELLED");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions_of("never begun"), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_owner_cancels_a_running_batch_and_keeps_what_is_finished() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("slow", [pending()]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "slow", "never begun"], 1).await;
+            app.until("the first picture", || async {
+                (app.job(&user, &id).await["metadata"]["resultCount"] == 1).then_some(())
+            })
+            .await;
+            let path = format!("/api/jobs/{id}/cancel");
+            let answer = app.post(&path, Some(&user.token), json!({})).await;
+            assert_eq!(answer.status, 202, "{}", answer.json);
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["status"], "CANCELLED", "{job}");
+            assert_eq!(job["metadata"]["resultCount"], 1, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert_eq!(bfl.submissions_of("never begun"), 0);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_cancelled_before_it_begins_costs_nothing() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "a hare"], 1).await;
+            let path = format!("/api/jobs/{id}/cancel");
+            let answer = app.post(&path, Some(&user.token), json!({})).await;
+            assert_eq!(answer.status, 200, "{}", answer.json);
+            assert_eq!(app.job(&user, &id).await["status"], "CANCELLED");
+            assert_eq!(app.credits(&user).await, 20);
+            let closed = "select count(*) from job_items where status = 'FAILED' and error_code = 'CANCELLED'";
+            assert_eq!(app.count(closed).await, 2);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn while_the_breaker_is_open_a_batch_begins_no_items() {
+    let bfl = Bfl::start().await;
+    let fault = (503, json!({"detail": "overloaded"}));
+    bfl.fail_submissions(vec![fault; 2]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .set("/generation/breaker/failures", 2)
+        .set("/generation/breaker/open_ms", 1_500)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a", "b", "c", "d", "e"], 2).await;
+            let job = app.final_job(&user, &id).await;
+            assert_eq!(job["metadata"]["resultCount"], 5, "{job}");
+            assert_consistent(app, &user, &job, 20).await;
+            assert!(app.count("select max(tries)::bigint from job_items").await <= 2);
+        })
+        .await;
+}
+
+/// A commit of an item may arrive after its step was given up; the end must count it.
+#[tokio::test]
+async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["a fox", "a hare"], 2).await;
+            let lease = claim(app).await;
+            let pool = app.ctx.db.get_postgres_connection_pool();
+            let mut late = pool.begin().await.unwrap();
+            for sql in [
+                "select id from jobs for no key update",
+                "update job_items set status = 'COMPLETED', file_id = gen_random_uuid(), mime_type = 'image/png',
+                        object_key = 'generated-images/late', next_run_at = null, completed_at = now()
+                 where position = 0",
+            ] {
+                sqlx::query(sql).execute(&mut *late).await.unwrap();
+            }
+            let pipeline = Pipeline::of(&app.ctx).unwrap();
+            let commit = async {
+                app.until("the end to wait for the item", || async {
+                    let waiting = "select count(*) from pg_stat_activity
+                                   where wait_event_type = 'Lock' and datname = current_database()
+                                     and query like '%$3::job_status%'";
+                    (app.count(waiting).await > 0).then_some(())
+                })
+                .await;
+                late.commit().await.unwrap();
+            };
+            let (ended, ()) = tokio::join!(pipeline.cancel_batch(&lease.job), commit);
+            ended.unwrap();
+            let job = app.job(&user, &id).await;
+            assert_eq!(job["metadata"]["items"][0]["status"], "COMPLETED", "{job}");
+            assert_eq!(app.credits(&user).await, 19);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
+    let seed: u64 = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_122);
+    println!("SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let bfl = Bfl::start().await;
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .set(HEARTBEAT, SLOW_MS)
+        .run(async |app| {
+            let user = app.user().await;
+            app.leave_credits(&user, 200).await;
+            let mut credits = 200;
+            for round in 0..8 {
+                let mut expected = Vec::new();
+                let mut prompts = Vec::new();
+                for n in 0..random.random_range(1..=12) {
+                    let prompt = format!("prompt {round}-{n}");
+                    let fate = random.random_range(0..6);
+                    let ready = json!({"status": "Ready"});
+                    match fate {
+                        0 => bfl.answer_polls_of(&prompt, [pending(), moderated()]),
+                        1 => bfl.answer_polls_of(&prompt, [json!({"status": "Failed"})]),
+                        2 => bfl.answer_polls_of(
+                            &prompt,
+                            [pending(), pending(), pending(), pending(), ready],
+                        ),
+                        3 => bfl.fail_submissions_of(&prompt, [(500, json!({}))]),
+                        4 => bfl.fail_submissions_of(&prompt, [(400, json!({"detail": "no"}))]),
+                        _ => {}
+                    }
+                    let is_delivered = ![0, 1, 4].contains(&fate);
+                    expected.push(if is_delivered { "COMPLETED" } else { "FAILED" });
+                    prompts.push(prompt);
+                }
+                let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+                let id = app
+                    .batch(&user, &prompts, random.random_range(1..=10))
+                    .await;
+                let job = app.final_job(&user, &id).await;
+                let statuses: Vec<&str> = job["metadata"]["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|item| item["status"].as_str().unwrap())
+                    .collect();
+                assert_eq!(statuses, expected, "seed {seed}, round {round}");
+                assert_consistent(app, &user, &job, credits).await;
+                app.assert_clean_books().await;
+                let delivered = statuses
+                    .iter()
+                    .filter(|status| **status == "COMPLETED")
+                    .count();
+                credits -= i64::try_from(delivered).unwrap();
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_batch_reports_each_item_as_the_job_shows_it() {
+    let bfl = Bfl::start().await;
+    bfl.answer_polls_of("second", [json!({"status": "Request Moderated"})]);
+    test_app()
+        .worker()
+        .flux(&bfl)
+        .run(async |app| {
+            let user = app.user().await;
+            let id = app.batch(&user, &["first", "second"], 1).await;
+            let path = format!("/api/jobs/{id}/events");
+            let mut events = Stream::open(app, &path, &user.token, Some(0)).await;
+            let mut updates = Vec::new();
+            while let Some(update) = events.update().await {
+                let is_final = update["status"] == "COMPLETED";
+                updates.push(update);
+                if is_final {
+                    break;
+                }
+            }
+            let done: Vec<&Value> = updates
+                .iter()
+                .map(|update| &update["metadata"]["done"])
+                .collect();
+            assert_eq!(json!(done), json!([null, null, 0, 1, 2, 2]));
+            let job = app.job(&user, &id).await;
+            let last = &updates.last().unwrap()["metadata"];
+            for name in ["results", "resultCount", "done", "total", "failed", "items"] {
+                assert_eq!(last[name], job["metadata"][name], "{name}");
+            }
+        })
+        .await;
+}
