@@ -43,7 +43,11 @@ async fn queues(State(ctx): State<AppContext>) -> ApiResult<Response> {
             is_cloud_tasks,
         ))
         .into_response(),
-        Err(error) => Json(QueuesView::unhealthy(&error.to_string())).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the queues could not be looked at");
+            let sentence = "The queues cannot be looked at right now.";
+            Json(QueuesView::unhealthy(sentence)).into_response()
+        }
     };
     Ok(uncached(view))
 }

@@ -127,5 +127,6 @@ impl Gates {
 }
 
 const fn is_outage(error: &ProviderError) -> bool {
-    matches!(error.class, FaultClass::Transient | FaultClass::Operator)
+    // A task that failed was taken and looked at: the provider itself answers.
+    !error.forgets_task && matches!(error.class, FaultClass::Transient | FaultClass::Operator)
 }

@@ -276,7 +276,9 @@ impl Pipeline {
 
     async fn after_failure(&self, job: &Claimed, error: &ProviderError) -> Result<(), JobError> {
         alarm(&job.provider, error);
-        let has_task = job.upstream_id.is_some();
+        // The claim knows nothing of a task that this very step submitted.
+        let has_task =
+            job.upstream_id.is_some() || Entity::upstream_task(&self.db, job.id).await?.is_some();
         match decide(
             error,
             job.tries,

@@ -71,7 +71,10 @@ impl Pipeline {
         task: &Task,
     ) -> Result<Status, ProviderError> {
         let status = measured(&job.provider, "poll", provider.poll(task)).await;
-        self.gates.observe(job, &status).await;
+        // That a look succeeds does not show that work is taken: only a submission does.
+        if status.is_err() {
+            self.gates.observe(job, &status).await;
+        }
         status
     }
 

@@ -148,7 +148,8 @@ impl Entity {
     pub async fn note_success(db: &impl ConnectionTrait, provider: &str) -> Result<(), DbErr> {
         db.execute_raw(statement(
             "update provider_gates set failures = 0, trips = 0, open_until = null, probe_until = null
-             where provider = $1 and (failures > 0 or open_until is not null)",
+             where provider = $1 and (failures > 0 or open_until is not null)
+               and (open_until is null or open_until <= now())",
             [provider.into()],
         ))
         .await?;

@@ -127,7 +127,7 @@ with resumed as (
                             or g.open_until is not null
                      from provider_gates g where g.provider = j.provider), false) as is_gated,
            j.cancel_requested_at is not null
-               or coalesce(j.deadline_at <= now() and (
+               or coalesce(j.started_at is not null and j.deadline_at <= now() and (
                    select g.open_until > now() from provider_gates g where g.provider = j.provider), false) as ends,
            false as was_leased
     from jobs j
@@ -136,7 +136,7 @@ with resumed as (
       and (((select s.running from event_sequences s where s.user_id = j.user_id) < $4
             and coalesce((select gate_is_open(g) from provider_gates g where g.provider = j.provider), true))
            or j.cancel_requested_at is not null
-           or (j.deadline_at <= now() and (
+           or (j.started_at is not null and j.deadline_at <= now() and (
                select g.open_until > now() from provider_gates g where g.provider = j.provider)))
     order by j.priority desc, j.turn, j.created_at
     limit 1

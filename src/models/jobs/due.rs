@@ -28,7 +28,7 @@ with fresh as (
            s.running + row_number() over (
                partition by j.user_id order by j.priority desc, j.turn, j.created_at) as place,
            j.cancel_requested_at is not null
-               or coalesce(j.deadline_at <= now() and g.open_until > now(), false) as ends
+               or coalesce(j.started_at is not null and j.deadline_at <= now() and g.open_until > now(), false) as ends
     from jobs j
     join event_sequences s on s.user_id = j.user_id
     left join provider_gates g on g.provider = j.provider
