@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NEVER_MS, admit, completed};
+use super::{admit, completed};
 use crate::support::{
     bfl::{Bfl, Point},
     cloud_tasks::{CloudTasks, Fault},
