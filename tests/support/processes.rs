@@ -76,6 +76,8 @@ impl Installation<'_> {
             .env("CLOUDFLARE_R2_SECRET_ACCESS_KEY", s3::SECRET)
             .env("CLOUDFLARE_R2_BUCKET_NAME", s3::BUCKET)
             .env("LOG_LEVEL", "info")
+            // Short leases, so that a killed process is soon replaced.
+            .env("DAYGEN_TEST_HEARTBEAT_MS", "300")
             .stdin(Stdio::null());
         if let Some(bfl) = self.bfl {
             command

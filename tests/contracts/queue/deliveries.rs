@@ -90,17 +90,17 @@ async fn a_delayed_delivery_comes_on_time(side: &dyn Side) {
                 .await;
             side.lose(app, 0).await;
             side.release(app);
-            deliver(app, &id, 700).await;
             app.execute("update jobs set next_run_at = now()").await;
             let asked = std::time::Instant::now();
+            deliver(app, &id, 700).await;
             let started = "select count(*) from jobs where started_at is not null";
             app.until("the claim", || async {
                 (app.count(started).await == 1).then_some(())
             })
             .await;
+            // Not before its time; how soon after it depends on the machine.
             let took = asked.elapsed();
-            assert!(took > Duration::from_millis(600), "{took:?}");
-            assert!(took < Duration::from_secs(3), "{took:?}");
+            assert!(took >= Duration::from_millis(690), "{took:?}");
             assert_all_completed(app, &user, &[id]).await;
         })
         .await;
