@@ -359,9 +359,28 @@ impl TestApp {
                 }
             }
         });
-        waited
-            .await
-            .unwrap_or_else(|_| panic!("waited too long for {what}"))
+        match waited.await {
+            Ok(found) => found,
+            Err(_) => panic!("waited too long for {what}\n{}", self.standing().await),
+        }
+    }
+
+    /// Jobs and deliveries as they stand, for who has to find out what a test waited for in vain.
+    async fn standing(&self) -> String {
+        let sql = "select coalesce(string_agg(line, E'\\n'), 'no jobs') from (
+            select 'at ' || now() as line
+            union all
+            select 'job ' || jsonb_strip_nulls(to_jsonb(j)
+                - array['prompt', 'input', 'metadata', 'warnings', 'result', 'upstream']) from jobs j
+            union all select 'outbox ' || to_jsonb(o) from delivery_outbox o
+            union all select 'delivery ' || to_jsonb(d) - 'job' from apalis.jobs d where d.status <> 'Done'
+            union all select 'gate ' || to_jsonb(g) from provider_gates g
+            union all select 'user ' || to_jsonb(s) from event_sequences s) as lines";
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        match self.ctx.db.query_one_raw(statement).await {
+            Ok(Some(row)) => row.try_get_by_index(0).unwrap_or_default(),
+            other => format!("{other:?}"),
+        }
     }
 
     /// One number from the database.
