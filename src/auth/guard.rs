@@ -4,9 +4,10 @@ use sea_orm::DatabaseConnection;
 
 use super::{
     AuthError, first_sight,
+    profiles::Profiles,
     tokens::{Claims, TokenKeys},
 };
-use crate::models::users::{self, Profile};
+use crate::models::users::Profile;
 
 /// Name of the identity provider that keeps the accounts in this database.
 pub const LOCAL: &str = "local";
@@ -18,18 +19,20 @@ pub struct Authenticated {
     pub claims: Claims,
 }
 
-/// Proves `token` and reads its user in one round trip; a user not seen before is made.
+/// Proves `token` and reads its user, in one statement for all who ask at the same moment; a user not
+/// seen before is made.
 ///
 /// # Errors
 /// See [`AuthError`].
 pub async fn authenticate(
     db: &DatabaseConnection,
+    profiles: &Profiles,
     keys: &TokenKeys,
     token: &str,
     welcome: i64,
 ) -> Result<Authenticated, AuthError> {
     let claims = keys.verify(token)?;
-    let known = users::Entity::find_by_identity(db, LOCAL, &claims.subject.to_string()).await?;
+    let known = profiles.find(claims.subject.to_string()).await?;
     let profile = match known {
         Some(profile) => profile,
         None => first_sight::from_claims(db, &claims, LOCAL, welcome).await?,

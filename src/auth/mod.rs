@@ -6,6 +6,7 @@ pub mod guard;
 pub mod internal;
 pub mod local;
 pub mod passwords;
+pub mod profiles;
 pub mod tokens;
 
 use sea_orm::DbErr;

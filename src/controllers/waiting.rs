@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     http::{Answer, ApiResult, Caller, Prefer},
-    models::jobs::{Entity, JobView},
+    jobs::lookup::Lookup,
+    models::jobs::{JobView, Owned},
     realtime::{Hub, Kind, Start, Subscription},
     storage::Storage,
     views::jobs::{JobCreatedView, JobDetailView},
@@ -32,7 +33,13 @@ pub async fn settled_job(
     limit: Duration,
 ) -> ApiResult<Option<JobView>> {
     let deadline = Instant::now() + limit;
-    let look = || Entity::find_for_user(&ctx.db, job_id, user_id);
+    let lookup = Lookup::of(ctx)?;
+    let look = || {
+        lookup.find(Owned {
+            id: job_id,
+            user_id,
+        })
+    };
     let job = look().await?;
     if limit.is_zero() || job.as_ref().is_none_or(JobView::is_final) {
         return Ok(job);

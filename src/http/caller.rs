@@ -10,13 +10,14 @@ use super::error::{ApiError, ApiResult};
 use crate::{
     auth::{
         guard::{Authenticated, authenticate, bearer},
+        profiles::Profiles,
         tokens::{Claims, TokenKeys},
     },
     models::users::Profile,
     settings::Settings,
 };
 
-/// A signed-in caller, proven and read in one round trip.
+/// A signed-in caller, proven and read.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub profile: Profile,
@@ -44,7 +45,7 @@ impl Caller {
         let keys = TokenKeys::of(ctx)?;
         let welcome = Settings::of(ctx)?.credits.welcome;
         let Authenticated { profile, claims } =
-            authenticate(&ctx.db, &keys, token, welcome).await?;
+            authenticate(&ctx.db, &*Profiles::of(ctx)?, &keys, token, welcome).await?;
         Ok(Self { profile, claims })
     }
 }

@@ -13,9 +13,9 @@ use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Notify;
 
 use crate::{
-    auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
+    auth::{internal::InternalGate, passwords::Passwords, profiles::Profiles, tokens::TokenKeys},
     generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
-    jobs::{figures::FiguresDesk, leases::Leases},
+    jobs::{figures::FiguresDesk, leases::Leases, lookup::Lookup},
     net::GuardedFetcher,
     queue::{
         Carrier,
@@ -80,6 +80,8 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     };
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));
+    shared.insert(Arc::new(Profiles::new(ctx.db.clone())));
+    shared.insert(Arc::new(Lookup::new(ctx.db.clone())));
     shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
     shared.insert(Arc::new(FiguresDesk::new(
         ctx.db.clone(),

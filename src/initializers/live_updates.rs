@@ -19,7 +19,7 @@ use tower::Layer;
 
 use super::listener::{self, Ear};
 use crate::{
-    auth::tokens::TokenKeys,
+    auth::{profiles::Profiles, tokens::TokenKeys},
     http::ApiError,
     queue::{
         handlers::Handlers,
@@ -88,6 +88,7 @@ pub fn routes(ctx: &AppContext) -> Result<Router<AppContext>> {
     let hub = Hub::of(ctx)?;
     let gate = Gate {
         db: ctx.db.clone(),
+        profiles: Profiles::of(ctx)?,
         keys: TokenKeys::of(ctx)?,
         welcome: settings.credits.welcome,
         hub: Arc::clone(&hub),

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod duties;
 pub mod figures;
 pub mod leases;
+pub mod lookup;
 pub mod nudge;
 pub mod once;
 pub mod settle;

@@ -41,7 +41,7 @@ pub use change::Change;
 use change::Upstream;
 pub use claim::{Claim, ClaimLimits, Claimed, Kept};
 pub use due::Named;
-pub use finders::{JobPage, JobView};
+pub use finders::{JobPage, JobView, Owned};
 pub use operations::{Inspection, Nudge, Suspect, Suspicion};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,

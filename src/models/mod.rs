@@ -5,6 +5,7 @@ pub mod _entities;
 
 pub mod auth_sessions;
 pub mod delivery_outbox;
+pub mod gathered;
 pub mod idempotency_keys;
 pub mod job_events;
 pub mod job_items;

@@ -1,5 +1,7 @@
 //! Users: who somebody is to us. Balances are in the ledger, credentials in `local_accounts`.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Value, prelude::Uuid};
 
@@ -111,12 +113,35 @@ impl Entity {
         provider: &str,
         subject: &str,
     ) -> Result<Option<Profile>, DbErr> {
+        let mut found = Self::find_by_identities(db, provider, vec![subject.to_owned()]).await?;
+        Ok(found.remove(subject))
+    }
+
+    /// The users behind proven identities of one provider, by their subjects.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_by_identities(
+        db: &impl ConnectionTrait,
+        provider: &str,
+        subjects: Vec<String>,
+    ) -> Result<HashMap<String, Profile>, DbErr> {
+        // Lateral with a limit: one look by index for each subject, however many the planner expects.
         let sql = format!(
-            "{PROFILE} join identities i on i.user_id = u.id where i.provider = $1 and i.subject = $2"
+            "select w.subject, p.* from unnest($2::text[]) as w(subject) cross join lateral (
+                {PROFILE} join identities i on i.user_id = u.id
+                where i.provider = $1 and i.subject = w.subject limit 1
+            ) p"
         );
-        Profile::find_by_statement(statement(&sql, [provider.into(), subject.into()]))
-            .one(db)
-            .await
+        let rows = db
+            .query_all_raw(statement(&sql, [provider.into(), subjects.into()]))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let subject = row.try_get("", "subject")?;
+                Ok((subject, Profile::from_query_result(row, "")?))
+            })
+            .collect()
     }
 
     /// The user with this id.

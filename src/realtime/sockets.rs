@@ -25,6 +25,7 @@ use crate::{
     auth::{
         AuthError,
         guard::{authenticate, bearer},
+        profiles::Profiles,
         tokens::TokenKeys,
     },
     models::scalars::as_integer,
@@ -41,6 +42,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(25);
 /// What proves a caller, and where events come from.
 pub struct Gate {
     pub db: DatabaseConnection,
+    pub profiles: Arc<Profiles>,
     pub keys: Arc<TokenKeys>,
     /// Credits that a user gets who is first seen here.
     pub welcome: i64,
@@ -131,7 +133,7 @@ impl Gate {
             .ok_or_else(|| {
                 Refusal("Unauthorized: connect with an access token in auth.token".to_owned())
             })?;
-        let known = authenticate(&self.db, &self.keys, token, self.welcome)
+        let known = authenticate(&self.db, &self.profiles, &self.keys, token, self.welcome)
             .await
             .map_err(refusal)?;
         let user_id = known.profile.id;

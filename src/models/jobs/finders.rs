@@ -1,5 +1,7 @@
 //! Reading jobs for their owner.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, prelude::Uuid};
 use serde_json::Value as Json;
@@ -35,6 +37,13 @@ impl JobView {
     }
 }
 
+/// A job as somebody asks for it: it is found only when it is theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owned {
+    pub id: Uuid,
+    pub user_id: Uuid,
+}
+
 /// One page of a user's jobs, newest first.
 #[derive(Debug)]
 pub struct JobPage {
@@ -66,6 +75,41 @@ impl Entity {
         JobView::find_by_statement(statement(&sql, [id.into(), user_id.into()]))
             .one(db)
             .await
+    }
+
+    /// Those of these jobs that belong to the user named with each.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_for_users(
+        db: &impl ConnectionTrait,
+        wanted: Vec<Owned>,
+    ) -> Result<HashMap<Owned, JobView>, DbErr> {
+        // Lateral with a limit: one look by index for each job, however many the planner expects.
+        let sql = format!(
+            "select w.user_id, j.* from unnest($1::uuid[], $2::uuid[]) as w(id, user_id)
+             cross join lateral (
+                select {COLUMNS} from jobs where id = w.id and user_id = w.user_id limit 1
+             ) j"
+        );
+        let (ids, users): (Vec<Uuid>, Vec<Uuid>) =
+            wanted.iter().map(|job| (job.id, job.user_id)).unzip();
+        let rows = db
+            .query_all_raw(statement(&sql, [ids.into(), users.into()]))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let view = JobView::from_query_result(row, "")?;
+                let user_id = row.try_get("", "user_id")?;
+                Ok((
+                    Owned {
+                        id: view.id,
+                        user_id,
+                    },
+                    view,
+                ))
+            })
+            .collect()
     }
 
     /// A job, whoever owns it.
