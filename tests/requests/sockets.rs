@@ -257,7 +257,7 @@ async fn a_process_with_open_connections_ends_at_once() {
             app.until("the wait", || async {
                 let looks =
                     "select count(*) from pg_stat_activity where datname = current_database()
-                    and query like '%from jobs where id = $1 ' || 'and user_id = $2'";
+                    and query like '%from jobs where id = w.id ' || 'and user_id = w.user_id%'";
                 (app.count(looks).await > 0).then_some(())
             })
             .await;
