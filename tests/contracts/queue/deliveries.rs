@@ -90,6 +90,18 @@ async fn a_delayed_delivery_comes_on_time(side: &dyn Side) {
                 .await;
             side.lose(app, 0).await;
             side.release(app);
+            // The second object went in a later round of the duties than the first.
+            for key in ["uploads/none/1", "uploads/none/2"] {
+                let noted = "select count(*) from object_deletions";
+                app.execute(&format!(
+                    "insert into object_deletions (object_key) values ('{key}')"
+                ))
+                .await;
+                app.until("a round of the duties", || async {
+                    (app.count(noted).await == 0).then_some(())
+                })
+                .await;
+            }
             app.execute("update jobs set next_run_at = now()").await;
             let asked = std::time::Instant::now();
             deliver(app, &id, 700).await;
