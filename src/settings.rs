@@ -180,6 +180,8 @@ pub struct Jobs {
     pub cleanup_interval_ms: u64,
     pub audit_interval_ms: u64,
     pub shutdown_ms: u64,
+    /// Milliseconds of `shutdown_ms` that handing running steps back may take.
+    pub hand_back_ms: u64,
     /// Days the event log is kept for late readers.
     pub event_retention_days: u32,
     /// Milliseconds one look at the figures serves everybody who asks for them.

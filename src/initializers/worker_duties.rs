@@ -16,9 +16,6 @@ use crate::{
     storage::{Storage, deletions},
 };
 
-/// Time that handing jobs back may take at the end of a drain.
-const HAND_BACK: Duration = Duration::from_millis(750);
-
 /// Says that this process has workers already.
 #[derive(Debug, Clone, Copy)]
 struct Started;
@@ -44,7 +41,8 @@ pub async fn start(ctx: &AppContext) -> Result<()> {
     let stop = Handlers::of(ctx)?.stop_token();
     super::worker_metrics::start(ctx, stop.clone())?;
     let leases = Leases::of(ctx)?;
-    let drain = Duration::from_millis(settings.jobs.shutdown_ms).saturating_sub(HAND_BACK);
+    let jobs = &settings.jobs;
+    let drain = Duration::from_millis(jobs.shutdown_ms.saturating_sub(jobs.hand_back_ms));
     let stopped = stop.clone();
     tokio::spawn(async move {
         stopped.cancelled().await;

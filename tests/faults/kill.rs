@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{
     TestApp, TestUser,
     bfl::{Bfl, Point},
-    processes::{Installation, Process},
+    processes::{Installation, Pace, Process},
     test_app,
 };
 
@@ -50,7 +50,15 @@ async fn assert_done_once(app: &TestApp, user: &TestUser, bfl: &Bfl, id: &str, s
     assert_eq!(app.credits(user).await, 19);
 }
 
-async fn kill_at(moment: Moment, has_heir: bool) {
+/// How the lease of the dead worker runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leases {
+    LapsedByHand,
+    /// They are short, and so may lapse on a busy machine too.
+    Short,
+}
+
+async fn kill_at(moment: Moment, has_heir: bool, leases: Leases) {
     let bfl = Bfl::start().await;
     test_app()
         .flux(&bfl)
@@ -60,6 +68,12 @@ async fn kill_at(moment: Moment, has_heir: bool) {
                 database_uri: &app.database.uri,
                 bucket: &app.bucket,
                 bfl: Some(&bfl),
+            };
+            let worker = || {
+                installation.worker_at(match leases {
+                    Leases::LapsedByHand => Pace::Scaled,
+                    Leases::Short => Pace::ShortLeases,
+                })
             };
             let gate = match moment {
                 Moment::Submitting => Some(Point::Submit),
@@ -74,7 +88,7 @@ async fn kill_at(moment: Moment, has_heir: bool) {
             if matches!(moment, Moment::Uploading) {
                 app.bucket.close_gate();
             }
-            let mut victim = installation.worker();
+            let mut victim = worker();
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
             let mut lock = None;
             match moment {
@@ -96,14 +110,17 @@ async fn kill_at(moment: Moment, has_heir: bool) {
                     bfl.arrived(gate.unwrap(), 1).await;
                 }
             }
-            let heir: Option<Process> = has_heir.then(|| installation.worker());
+            let heir: Option<Process> = has_heir.then(worker);
             victim.kill();
+            if leases == Leases::LapsedByHand {
+                app.lapse_leases().await;
+            }
             drop(lock);
             if let Some(point) = gate {
                 bfl.open(point);
             }
             app.bucket.open_gate();
-            let _successor = heir.unwrap_or_else(|| installation.worker());
+            let _successor = heir.unwrap_or_else(worker);
             let submissions = if matches!(moment, Moment::Submitting) { 2 } else { 1 };
             assert_done_once(app, &user, &bfl, &id, submissions).await;
         })
@@ -112,37 +129,37 @@ async fn kill_at(moment: Moment, has_heir: bool) {
 
 #[tokio::test]
 async fn killed_while_submitting() {
-    kill_at(Moment::Submitting, true).await;
+    kill_at(Moment::Submitting, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_after_the_submission_was_stored() {
-    kill_at(Moment::AfterSubmission, true).await;
+    kill_at(Moment::AfterSubmission, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_while_downloading() {
-    kill_at(Moment::Downloading, true).await;
+    kill_at(Moment::Downloading, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_while_uploading() {
-    kill_at(Moment::Uploading, true).await;
+    kill_at(Moment::Uploading, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_before_the_completing_commit() {
-    kill_at(Moment::Completing, true).await;
+    kill_at(Moment::Completing, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_right_after_the_completing_commit() {
-    kill_at(Moment::Completed, true).await;
+    kill_at(Moment::Completed, true, Leases::LapsedByHand).await;
 }
 
 #[tokio::test]
 async fn killed_alone_and_started_again() {
-    kill_at(Moment::Uploading, false).await;
+    kill_at(Moment::Uploading, false, Leases::Short).await;
 }
 
 #[tokio::test]

@@ -1,21 +1,15 @@
 //! The promise of one command: nothing configured, an empty home, in any order.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::processes::{Newcomer, Process};
+use crate::support::processes::{Newcomer, Process, poll};
 
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
-    let begun = Instant::now();
-    let mut interval = tokio::time::interval(Duration::from_millis(25));
-    while begun.elapsed() < Duration::from_secs(30) {
-        interval.tick().await;
-        if let Some(found) = probe().await {
-            return found;
-        }
-    }
-    panic!("waited too long for {what}")
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, probe: impl FnMut() -> F) -> T {
+    poll(Duration::from_millis(25), probe)
+        .await
+        .unwrap_or_else(|| panic!("waited too long for {what}"))
 }
 
 /// Signs up, generates a picture and finds it in the gallery, like the README.

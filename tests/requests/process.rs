@@ -143,22 +143,34 @@ async fn a_failed_step_that_was_settled_is_answered_200() {
 async fn a_step_may_take_longer_than_other_requests() {
     let bfl = Bfl::start().await;
     bfl.close(Point::Submit);
-    open()
+    // Users and jobs come from an app that has time.
+    test_app()
         .flux(&bfl)
-        .set("/http/request_timeout_ms", 1_500)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.generate(&user, json!({"prompt": "a fox"})).await;
+        .run(async |ample| {
+            let user = ample.user().await;
+            let id = ample.generate(&user, json!({"prompt": "a fox"})).await;
             let body = json!({ "jobId": id });
-            let slow = async {
-                bfl.arrived(Point::Submit, 1).await;
-                // Other requests are cut meanwhile; this one is not.
-                tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
-                bfl.open(Point::Submit);
-            };
-            let (answer, ()) = tokio::join!(push(app, Some(INTERNAL_KEY), &body), slow);
-            assert_eq!(answer.status, 200, "{}", answer.json);
-            assert_eq!(answer.json["status"], "COMPLETED");
+            open()
+                .on(ample)
+                .flux(&bfl)
+                .set("/http/request_timeout_ms", 1_500)
+                .run(async |app| {
+                    let others = async {
+                        bfl.arrived(Point::Submit, 1).await;
+                        // A body that never ends: such a request is cut, the step is not.
+                        let endless = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
+                        let request = app
+                            .request(Method::POST, "/api/auth/login")
+                            .header("content-type", "application/json")
+                            .body(reqwest::Body::wrap_stream(endless));
+                        assert_eq!(app.send(request).await.json["code"], "REQUEST_TOO_SLOW");
+                        bfl.open(Point::Submit);
+                    };
+                    let (answer, ()) = tokio::join!(push(app, Some(INTERNAL_KEY), &body), others);
+                    assert_eq!(answer.status, 200, "{}", answer.json);
+                    assert_eq!(answer.json["status"], "COMPLETED");
+                })
+                .await;
         })
         .await;
 }

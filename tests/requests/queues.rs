@@ -45,7 +45,7 @@ async fn the_queues_show_real_figures() {
             let mut body = answer.json.clone();
             for age in ["/queues/image-generation-queue/oldestDueSeconds", "/processingStats/oldestDueSeconds"] {
                 let age = body.pointer_mut(age).unwrap();
-                assert!((90.0..100.0).contains(&age.as_f64().unwrap()), "{age}");
+                assert!((90.0..150.0).contains(&age.as_f64().unwrap()), "{age}");
                 *age = json!("[about 90]");
             }
             insta::assert_json_snapshot!("busy_queues", redact(&body, &[]));

@@ -177,7 +177,7 @@ impl TestApp {
             .set_public_base(&format!("{base}/files"));
         let stop = CancellationToken::new();
         let limits = Limits {
-            header_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(120),
             shutdown: Duration::from_millis(10),
         };
         let stopped = stop.clone().cancelled_owned();
@@ -340,7 +340,7 @@ impl TestApp {
         what: &str,
         probe: impl FnMut() -> F,
     ) -> T {
-        self.within(Duration::from_secs(30), what, probe).await
+        self.within(Duration::from_secs(120), what, probe).await
     }
 
     /// [`TestApp::until`] with a bound of its own.
@@ -409,6 +409,33 @@ impl TestApp {
                 txn.commit().await.unwrap();
             }
         }
+    }
+
+    /// Lets every lease run out now, as it does some time after its process died.
+    pub async fn lapse_leases(&self) {
+        self.execute("update jobs set next_run_at = now() where lease_owner is not null")
+            .await;
+    }
+
+    /// Notes from now on how long each failed try is to wait for the next one.
+    pub async fn note_pauses(&self) {
+        self.execute(
+            "create table noted_pauses (n bigserial, ms bigint);
+             create function note_pause() returns trigger language plpgsql as $$ begin
+                insert into noted_pauses (ms) values (extract(epoch from new.next_run_at - now()) * 1000);
+                return null; end $$;
+             create trigger note_pause after update on jobs for each row
+                when (old.status = 'PROCESSING' and new.status = 'PENDING') execute function note_pause()",
+        )
+        .await;
+    }
+
+    /// The pauses that were noted, in milliseconds, as they were planned: a busy machine makes them longer.
+    pub async fn noted_pauses(&self) -> Vec<i64> {
+        sqlx::query_scalar("select ms from noted_pauses order by n")
+            .fetch_all(self.ctx.db.get_postgres_connection_pool())
+            .await
+            .unwrap()
     }
 
     /// The ledger's invariants hold, and the counters behind the limits are what they count.

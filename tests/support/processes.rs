@@ -1,7 +1,9 @@
 //! The real binary as real processes, for faults that only a kill shows.
 
 use std::{
+    collections::BTreeSet,
     process::{Child, Command, Output, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -24,8 +26,11 @@ pub struct Installation<'a> {
 /// The intervals that processes run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Scaled down, as in `config/test.yaml`.
+    /// Scaled down, as in `config/test.yaml`. Leases are long, so that only a test that lets them lapse
+    /// makes a job change hands.
     Scaled,
+    /// The same with leases of three seconds, for tests of their lapse itself.
+    ShortLeases,
     /// As installations have them.
     Real,
 }
@@ -40,11 +45,14 @@ pub struct Pushed<'a> {
     pub public_url: &'a str,
 }
 
-/// A port that is free now, below the range from which stand-ins of other tests get theirs.
+/// A port that is free now, below the range from which stand-ins of other tests get theirs. No port is
+/// given twice in a run.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = rand::rng().random_range(10_000..20_000);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }
@@ -76,8 +84,8 @@ impl Installation<'_> {
             .env("CLOUDFLARE_R2_SECRET_ACCESS_KEY", s3::SECRET)
             .env("CLOUDFLARE_R2_BUCKET_NAME", s3::BUCKET)
             .env("LOG_LEVEL", "info")
-            // Short leases, so that a killed process is soon replaced.
-            .env("DAYGEN_TEST_HEARTBEAT_MS", "300")
+            // Longer than any test lasts: a process ends when its work has ended.
+            .env("DAYGEN_TEST_DRAIN_MS", "600000")
             .stdin(Stdio::null());
         if let Some(bfl) = self.bfl {
             command
@@ -95,27 +103,25 @@ impl Installation<'_> {
     /// Starts an API process on a free port and waits until it answers.
     pub async fn api(&self) -> Server {
         let server = self.begin_api();
-        for _ in 0..600 {
-            if reqwest::get(format!("{}/health", server.base))
-                .await
-                .is_ok()
-            {
-                return server;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the API process does not answer")
+        let health = format!("{}/health", server.base);
+        poll(Duration::from_millis(50), || {
+            let health = &health;
+            async move { reqwest::get(health).await.ok() }
+        })
+        .await
+        .expect("the API process answers");
+        server
     }
 
     /// Starts a worker process with scaled or real intervals.
     pub fn worker_at(&self, pace: Pace) -> Process {
-        let environment = match pace {
-            Pace::Scaled => "test",
-            Pace::Real => "development",
+        let mut command = self.command(&["start", "--worker", "--no-banner"]);
+        match pace {
+            Pace::Scaled => &mut command,
+            Pace::ShortLeases => command.env("DAYGEN_TEST_HEARTBEAT_MS", "600"),
+            Pace::Real => command.env("LOCO_ENV", "development"),
         };
-        let child = self
-            .command(&["start", "--worker", "--no-banner"])
-            .env("LOCO_ENV", environment)
+        let child = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -159,6 +165,24 @@ impl Installation<'_> {
             .await
             .unwrap()
     }
+}
+
+/// Asks again and again, bounded, until `probe` gives something.
+pub async fn poll<T, F: Future<Output = Option<T>>>(
+    pause: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Option<T> {
+    let asking = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), asking)
+        .await
+        .ok()
 }
 
 /// A home of its own with nothing configured, as a newcomer has it.
@@ -246,13 +270,12 @@ impl Process {
     /// SIGTERM, then waits for the end; gives whether it ended by itself in time.
     pub async fn terminate(&mut self) -> bool {
         self.signal("-TERM");
-        for _ in 0..500 {
-            if self.0.try_wait().unwrap().is_some() {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        false
+        let child = &mut self.0;
+        let ended = poll(Duration::from_millis(20), || {
+            let status = child.try_wait().unwrap();
+            async move { status }
+        });
+        ended.await.is_some()
     }
 }
 

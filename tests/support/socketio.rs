@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The folder with the installed client, or why there is none.
 static CLIENT: LazyLock<Mutex<Option<Result<PathBuf, String>>>> = LazyLock::new(Mutex::default);

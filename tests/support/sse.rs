@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::TestApp;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// An open stream.
 pub struct Stream {

@@ -259,11 +259,9 @@ async fn being_told_to_wait_costs_no_try_and_counts_for_the_batch() {
 #[tokio::test]
 async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no_slot() {
     let bfl = Bfl::start().await;
-    let mut slow = vec![pending(); 8];
-    slow.push(json!({"status": "Ready"}));
     let prompts = ["a", "b", "c", "d", "e", "f", "g"];
     for prompt in prompts {
-        bfl.answer_polls_of(prompt, slow.clone());
+        bfl.answer_polls_of(prompt, [pending()]);
     }
     test_app()
         .worker()
@@ -278,6 +276,11 @@ async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no
                 (app.count(waits).await == 1).then_some(())
             })
             .await;
+            let mut slow = vec![pending(); 4];
+            slow.push(json!({"status": "Ready"}));
+            for prompt in prompts {
+                bfl.answer_polls_of(prompt, slow.clone());
+            }
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["metadata"]["resultCount"], 7, "{job}");
             assert_consistent(app, &user, &job, 20).await;
@@ -380,16 +383,32 @@ async fn past_its_deadline_a_batch_delivers_what_is_done() {
         .worker()
         .flux(&bfl)
         .set(HEARTBEAT, SLOW_MS)
-        .set("/jobs/deadline_ms", 1_500)
         .run(async |app| {
             let user = app.user().await;
+            let pass_deadline = async |id: &str, done: i64| {
+                let items = format!(
+                    "select count(*) filter (where status = 'COMPLETED') * 10 + count(upstream_id)
+                     from job_items where job_id = '{id}'"
+                );
+                app.until("all items to be done or to wait", || async {
+                    let all = if done > 0 { 3 } else { 2 };
+                    (app.count(&items).await == done * 10 + all).then_some(())
+                })
+                .await;
+                app.execute(&format!(
+                    "update jobs set deadline_at = now() where id = '{id}'"
+                ))
+                .await;
+            };
             let id = app.batch(&user, &["a fox", "slow", "a hare"], 3).await;
+            pass_deadline(&id, 2).await;
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["status"], "COMPLETED", "{job}");
             assert_eq!(job["metadata"]["resultCount"], 2);
             assert_eq!(job["metadata"]["items"][1]["code"], "GENERATION_TOO_SLOW");
             assert_consistent(app, &user, &job, 20).await;
             let id = app.batch(&user, &["slow", "slow"], 3).await;
+            pass_deadline(&id, 0).await;
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["status"], "FAILED", "{job}");
             assert_consistent(app, &user, &job, 18).await;
@@ -405,10 +424,17 @@ async fn a_task_that_never_ends_is_one_items_failure() {
         .worker()
         .flux(&bfl)
         .set(HEARTBEAT, SLOW_MS)
-        .set("/providers/flux/budget_ms", 500)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["slow", "a fox"], 1).await;
+            app.until("the slow one to be upstream", || async {
+                let upstream = "select count(*) from job_items where upstream_id is not null";
+                (app.count(upstream).await == 1).then_some(())
+            })
+            .await;
+            // Longer than the provider's budget.
+            app.execute("update job_items set upstream_since = now() - interval '1 hour'")
+                .await;
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["status"], "COMPLETED", "{job}");
             assert_eq!(job["metadata"]["items"][0]["code"], "GENERATION_TOO_SLOW");

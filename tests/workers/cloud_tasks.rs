@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{
     TestApp, TestUser,
     bfl::Bfl,
-    cloud_tasks::{CloudTasks, Fault},
+    cloud_tasks::{CloudTasks, Outage},
     snapshot::redact,
     test_app,
 };
@@ -124,16 +124,16 @@ async fn a_wait_for_upstream_becomes_a_scheduled_task() {
 #[tokio::test]
 async fn priority_goes_first_and_then_users_in_turn() {
     let tasks = CloudTasks::start().await;
-    tasks.fail_creations(vec![Fault::Status(503); 1]);
     test_app()
         .cloud_tasks(&tasks)
         .set("/queue/cloud_tasks/relay_calls", 1)
         .set("/queue/cloud_tasks/relay_interval_ms", 200)
-        // The first call fails, and everything is admitted while the relay waits.
-        .set("/queue/cloud_tasks/backoff_base_ms", 2_500)
-        .set("/queue/cloud_tasks/backoff_max_ms", 2_500)
+        .set("/queue/cloud_tasks/backoff_base_ms", 500)
+        .set("/queue/cloud_tasks/backoff_max_ms", 10_000)
         .run(async |app| {
             let (greedy, first, second) = (app.user().await, app.user().await, app.user().await);
+            // Everything is admitted before the first task is taken.
+            tasks.set_outage(Some(Outage::Unavailable));
             tasks.pause();
             let many = admit(app, &greedy, 4).await;
             let one = admit(app, &first, 1).await;
@@ -143,6 +143,13 @@ async fn priority_goes_first_and_then_users_in_turn() {
                 many[3]
             ))
             .await;
+            // By now the pause is so long that what was refused may go again when it ends.
+            let refused = tasks.calls().len();
+            app.until("another refusal", || async {
+                (tasks.calls().len() >= refused.max(2) + 1).then_some(())
+            })
+            .await;
+            tasks.set_outage(None);
             app.until("the tasks", || async {
                 (tasks.created().len() == 6).then_some(())
             })

@@ -4,29 +4,6 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, TestUser, bfl::Bfl, snapshot::redact, test_app};
 
-async fn pauses_ms(app: &TestApp) -> Vec<i64> {
-    use sea_orm::{ConnectionTrait, DbBackend, Statement};
-    let sql = "select (extract(epoch from created_at - lag(created_at) over (order by seq)) * 1000)::bigint as pause,
-               payload ->> 'status' as status from job_events order by seq";
-    let rows = app
-        .ctx
-        .db
-        .query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
-        .await
-        .unwrap();
-    let mut pauses = Vec::new();
-    let mut was_pending = false;
-    for row in rows {
-        let status: String = row.try_get("", "status").unwrap();
-        if was_pending && status == "PROCESSING" {
-            pauses.push(row.try_get::<i64>("", "pause").unwrap());
-        }
-        was_pending = status == "PENDING";
-    }
-    // The first wait is for a worker, not for a retry.
-    pauses.split_off(1)
-}
-
 async fn assert_all_given_back(app: &TestApp, user: &TestUser) {
     assert_eq!(app.credits(user).await, 20);
     assert_eq!(app.count("select count(*) from r2_files").await, 0);
@@ -77,11 +54,12 @@ async fn a_failing_provider_is_tried_again_with_growing_pauses_then_fails_once()
         .set("/jobs/backoff_max_ms", 2_000)
         .run(async |app| {
             let user = app.user().await;
+            app.note_pauses().await;
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
             let job = app.final_job(&user, &id).await;
             insta::assert_json_snapshot!("failed_job", redact(&job, &[(id.as_str(), "job")]));
             assert_eq!(bfl.submissions().len(), 4);
-            let pauses = pauses_ms(app).await;
+            let pauses = app.noted_pauses().await;
             assert_eq!(pauses.len(), 3);
             assert!(
                 pauses.windows(2).all(|pair| pair[0] < pair[1]),

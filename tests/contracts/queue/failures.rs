@@ -5,33 +5,13 @@ use loco_rs::{app::AppContext, bgworker::BackgroundWorker};
 use serde_json::json;
 
 use super::{QUEUE, ends, sides::Side, small};
-use crate::support::{TestApp, bfl::Bfl, test_app};
+use crate::support::{bfl::Bfl, test_app};
 
 over_carriers!(
     a_failed_try_is_repeated_after_growing_pauses,
     tries_are_limited,
     a_worker_that_panics_is_bounded_and_blocks_nobody,
 );
-
-/// Milliseconds that each retry of the only job waited.
-async fn pauses_ms(app: &TestApp) -> Vec<i64> {
-    let sql = "select coalesce(array_to_string(array_agg(pause order by seq), ','), '') as pauses from (
-        select seq, (extract(epoch from lead(created_at) over (order by seq) - created_at) * 1000)::bigint as pause,
-               payload ->> 'status' as status from job_events) e
-        where status = 'PENDING' and seq > (select min(seq) from job_events)";
-    let row = sea_orm::ConnectionTrait::query_one_raw(
-        &app.ctx.db,
-        sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql),
-    )
-    .await
-    .unwrap()
-    .unwrap();
-    let text: String = row.try_get("", "pauses").unwrap();
-    text.split(',')
-        .filter(|pause| !pause.is_empty())
-        .map(|pause| pause.parse().unwrap())
-        .collect()
-}
 
 async fn a_failed_try_is_repeated_after_growing_pauses(side: &dyn Side) {
     let bfl = Bfl::start().await;
@@ -43,14 +23,18 @@ async fn a_failed_try_is_repeated_after_growing_pauses(side: &dyn Side) {
         .set("/jobs/backoff_max_ms", 2_000)
         .run(async |app| {
             let user = app.user().await;
+            app.note_pauses().await;
             side.release(app);
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
             assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
             assert_eq!(bfl.submissions().len(), 4);
-            let pauses = pauses_ms(app).await;
+            let pauses = app.noted_pauses().await;
             assert_eq!(pauses.len(), 3);
-            for (pause, least) in pauses.iter().zip([160, 320, 640]) {
-                assert!((least..least * 2 + 1_000).contains(pause), "{pauses:?}");
+            for (pause, middle) in pauses.iter().zip([200, 400, 800]) {
+                assert!(
+                    (middle * 8 / 10..=middle * 12 / 10).contains(pause),
+                    "{pauses:?}"
+                );
             }
         })
         .await;
@@ -108,7 +92,6 @@ mod poison {
 async fn a_worker_that_panics_is_bounded_and_blocks_nobody(side: &dyn Side) {
     side.held(test_app())
         .set("/queue/concurrency", json!({ QUEUE: 1 }))
-        .set("/jobs/heartbeat_ms", 50)
         .set("/jobs/max_rescues", 2)
         .run(async |app| {
             let queue = app.ctx.queue_provider.clone().unwrap();
@@ -122,6 +105,17 @@ async fn a_worker_that_panics_is_bounded_and_blocks_nobody(side: &dyn Side) {
             let bad = app.generate(&user, body).await;
             side.release(app);
             let good = app.generate(&user, small()).await;
+            for n in 1..=3 {
+                app.until("a claim that ends in a panic", || async {
+                    let claim = format!(
+                        "select count(*) from jobs where prompt = 'poison' and claim_no = {n}"
+                    );
+                    (app.count(&claim).await == 1).then_some(())
+                })
+                .await;
+                app.execute("update jobs set next_run_at = now() where prompt = 'poison'")
+                    .await;
+            }
             assert_eq!(
                 ends(app, &user, &[bad, good]).await,
                 ["FAILED", "COMPLETED"]

@@ -30,11 +30,8 @@ async fn a_delivery_lost_by_hand_is_replaced(side: &dyn Side) {
                 let ids = admit(app, &user, 3).await;
                 side.on_their_way(app, 3).await;
                 side.lose(app, way).await;
-                let lost = Instant::now();
                 side.release(app);
                 assert_all_completed(app, &user, &ids).await;
-                let took = lost.elapsed();
-                assert!(took < Duration::from_secs(15), "way {way}: {took:?}");
             })
             .await;
     }

@@ -44,6 +44,7 @@ async fn a_job_that_kills_its_process_every_time_is_given_up(side: &dyn Side) {
                 let mut victim = side.worker(app, Some(&bfl));
                 bfl.arrived(Point::Submit, n + 1).await;
                 victim.kill();
+                app.lapse_leases().await;
             }
             let _heir = side.worker(app, Some(&bfl));
             assert_eq!(app.final_job(&user, &id).await["status"], "FAILED");
@@ -59,12 +60,15 @@ async fn a_frozen_process_changes_nothing_after_its_job_was_taken_over(side: &dy
     bfl.close(Point::Download);
     side.beside(test_app())
         .flux(&bfl)
+        // A push that hangs at the frozen process is soon sent to the other one.
+        .set("/queue/push_wait_ms", 1_000)
         .run(async |app| {
             let user = app.user().await;
             let mut old = side.worker(app, Some(&bfl));
             let id = app.generate(&user, json!({"prompt": "a fox"})).await;
             bfl.arrived(Point::Download, 1).await;
             old.freeze();
+            app.lapse_leases().await;
             let _new = side.worker(app, Some(&bfl));
             bfl.arrived(Point::Download, 2).await;
             bfl.open(Point::Download);
@@ -124,6 +128,7 @@ async fn deliveries_in_the_hands_of_a_killed_process_come_back(side: &dyn Side) 
             let mut victim = side.worker(app, Some(&bfl));
             bfl.arrived(Point::Submit, slots).await;
             victim.kill();
+            app.lapse_leases().await;
             bfl.open(Point::Submit);
             let _heir = side.worker(app, Some(&bfl));
             for (user, id) in &jobs {

@@ -17,8 +17,9 @@ async fn switch(before: &dyn Side, after: &dyn Side) {
     before
         .held(test_app())
         .flux(&bfl)
-        .set("/jobs/backoff_base_ms", 1_000)
-        .set("/jobs/backoff_max_ms", 1_000)
+        // Far away: the next try is made due once the carrier has changed.
+        .set("/jobs/backoff_base_ms", 600_000)
+        .set("/jobs/backoff_max_ms", 600_000)
         .run(async |old| {
             let user = old.user().await;
             before.release(old);
@@ -46,6 +47,8 @@ async fn switch(before: &dyn Side, after: &dyn Side) {
             }
             old.stop();
             bfl.answer_polls([]);
+            old.execute("update jobs set next_run_at = now() where tries = 1")
+                .await;
             after
                 .held(test_app())
                 .on(old)

@@ -10,7 +10,7 @@ use crate::support::{log::append, snapshot::stable, sse::Stream, test_app};
 async fn a_full_process_takes_no_more_connections() {
     test_app()
         .set("/realtime/max_connections", 1)
-        .set("/realtime/connect_timeout_ms", 300)
+        .set("/realtime/connect_timeout_ms", 5_000)
         .run(async |app| {
             let connect = async || {
                 let path = "/socket.io/?EIO=4&transport=polling";
