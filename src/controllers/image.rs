@@ -120,12 +120,10 @@ async fn unified(_caller: Caller) -> ApiError {
 /// The routes of this family.
 #[must_use]
 pub fn routes() -> Routes {
-    Offer::all()
-        .filter(|offer| offer.kind == Kind::Image)
-        .fold(
-            Routes::new()
-                .prefix("/api")
-                .add("/unified-generate", post(unified)),
-            |routes, offer| routes.add(&format!("/image/{}", offer.path), post(generate)),
-        )
+    Offer::all().filter(|offer| offer.kind == Kind::Image).fold(
+        Routes::new()
+            .prefix("/api")
+            .add("/unified-generate", post(unified)),
+        |routes, offer| routes.add(&format!("/image/{}", offer.path), post(generate)),
+    )
 }

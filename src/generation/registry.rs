@@ -83,6 +83,12 @@ impl Registry {
         })
     }
 
+    /// What is really done here: names and kinds of work, the demo's not among them.
+    #[must_use]
+    pub fn able(&self) -> Vec<(&'static str, Kind)> {
+        self.providers.keys().copied().collect()
+    }
+
     /// The public model id of a request: the default when none is wanted, aliases resolved.
     ///
     /// # Errors

@@ -36,7 +36,9 @@ impl Pipeline {
         wanted: WantedBatch,
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
-        let model = self.registry.model(offer, wanted.picture.model.as_deref())?;
+        let model = self
+            .registry
+            .model(offer, wanted.picture.model.as_deref())?;
         let (mut input, given) = of_image(wanted.picture, &model);
         input.prompt.clear();
         let batch_size = wanted.batch_size.unwrap_or(DEFAULT_BATCH_SIZE);

@@ -85,7 +85,9 @@ impl Bench<'_> {
             None => self.begin(item).await?,
         };
         let Some(outputs) = outputs else {
-            return Ok(Stand::Upstream(self.provider.pace(Kind::Image).poll_interval));
+            return Ok(Stand::Upstream(
+                self.provider.pace(Kind::Image).poll_interval,
+            ));
         };
         self.deliver(item, outputs).await?;
         Ok(Stand::Final)

@@ -181,7 +181,11 @@ impl Api {
     }
 
     /// A request with the key in it.
-    pub(super) fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, ProviderError> {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        url: Url,
+    ) -> Result<RequestBuilder, ProviderError> {
         let account = self.account();
         let request = self
             .access

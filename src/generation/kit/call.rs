@@ -45,11 +45,7 @@ pub struct Answer {
 }
 
 impl<'a> Call<'a> {
-    pub(super) const fn new(
-        api: &'a Api,
-        method: Method,
-        url: Result<Url, ProviderError>,
-    ) -> Self {
+    pub(super) const fn new(api: &'a Api, method: Method, url: Result<Url, ProviderError>) -> Self {
         Self {
             api,
             method,
@@ -138,7 +134,8 @@ impl<'a> Call<'a> {
         let empty = Value::Null;
         let reply = Reply::new(status.as_u16(), json.as_ref().unwrap_or(&empty), &bytes);
         if let Some(error) = judge::refusal(api.judge(), &reply, is_submission) {
-            let detail = judge::detail(&reply, api.secrets().chain(said.iter().map(String::as_str)));
+            let detail =
+                judge::detail(&reply, api.secrets().chain(said.iter().map(String::as_str)));
             let retry_after = error.retry_after.or_else(|| net::retry_after(&headers));
             return Err(ProviderError { detail, ..error }.after(retry_after));
         }

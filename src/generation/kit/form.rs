@@ -49,9 +49,7 @@ impl Form {
             .file_name(format!("{name}.{extension}").replace("[]", ""))
             .mime_str(&picture.mime_type)
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()));
-        self.form = self
-            .form
-            .and_then(|form| Ok(form.part(name, part?)));
+        self.form = self.form.and_then(|form| Ok(form.part(name, part?)));
         self
     }
 

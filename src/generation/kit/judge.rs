@@ -149,7 +149,11 @@ impl<'a> Reply<'a> {
 }
 
 /// The failure that an answer means, without its detail; `None` for a good one.
-pub(super) fn refusal(judge: Judge, reply: &Reply<'_>, is_submission: bool) -> Option<ProviderError> {
+pub(super) fn refusal(
+    judge: Judge,
+    reply: &Reply<'_>,
+    is_submission: bool,
+) -> Option<ProviderError> {
     let verdict = judge(reply).or_else(|| by_status(reply.status, is_submission))?;
     Some(verdict.error(""))
 }
@@ -177,11 +181,17 @@ pub(super) fn detail<'s>(reply: &Reply<'_>, hidden: impl Iterator<Item = &'s str
         .iter()
         .find_map(|pointer| reply.body.pointer(pointer).and_then(Value::as_str))
         .unwrap_or("no detail");
-    let codes = ["/error/code", "/error/type", "/code", "/error/status", "/failureCode"]
-        .iter()
-        .map(|pointer| reply.at(pointer))
-        .find(|code| !code.is_empty())
-        .unwrap_or_default();
+    let codes = [
+        "/error/code",
+        "/error/type",
+        "/code",
+        "/error/status",
+        "/failureCode",
+    ]
+    .iter()
+    .map(|pointer| reply.at(pointer))
+    .find(|code| !code.is_empty())
+    .unwrap_or_default();
     let mut text = format!("{codes} {sentence}");
     for secret in hidden {
         if secret.chars().count() >= MIN_HIDDEN {
@@ -190,7 +200,13 @@ pub(super) fn detail<'s>(reply: &Reply<'_>, hidden: impl Iterator<Item = &'s str
     }
     let words: Vec<&str> = text
         .split_whitespace()
-        .map(|word| if word.contains("://") { "[address]" } else { word })
+        .map(|word| {
+            if word.contains("://") {
+                "[address]"
+            } else {
+                word
+            }
+        })
         .collect();
     let text: String = words.join(" ").chars().take(MAX_DETAIL).collect();
     format!("HTTP {}: {text}", reply.status)

@@ -85,7 +85,11 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     /// [`RequestError::InvalidOption`].
-    pub fn text(&mut self, name: &'static str, max: usize) -> Result<Option<&'a str>, RequestError> {
+    pub fn text(
+        &mut self,
+        name: &'static str,
+        max: usize,
+    ) -> Result<Option<&'a str>, RequestError> {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
@@ -94,7 +98,9 @@ impl<'a> Options<'a> {
             .ok_or_else(|| invalid(format!("{name} must be a text")))?
             .trim();
         if text.chars().count() > max {
-            return Err(invalid(format!("{name} must have at most {max} characters")));
+            return Err(invalid(format!(
+                "{name} must have at most {max} characters"
+            )));
         }
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
@@ -196,9 +202,10 @@ impl<'a> Options<'a> {
         let (width, height) = nearest_size(wanted, supported)?;
         let is_changed = self.common.size.is_some_and(|size| size != (width, height))
             || (self.common.size.is_none()
-                && self.common.ratio.is_some_and(|ratio| {
-                    !is_same_ratio(ratio, &format!("{width}:{height}"))
-                }));
+                && self
+                    .common
+                    .ratio
+                    .is_some_and(|ratio| !is_same_ratio(ratio, &format!("{width}:{height}"))));
         if is_changed {
             self.warn(format!("The size was changed to {width}x{height}."));
         }
@@ -229,7 +236,9 @@ impl<'a> Options<'a> {
         self.read.insert("seed");
         let seed = self.common.seed?;
         if seed > max {
-            self.warn(format!("The seed was changed to fit; it may be at most {max}."));
+            self.warn(format!(
+                "The seed was changed to fit; it may be at most {max}."
+            ));
             return Some(seed % max.saturating_add(1).max(1));
         }
         Some(seed)
@@ -247,7 +256,9 @@ impl<'a> Options<'a> {
             .find(|format| **format == wanted || (**format == "jpg" && wanted == "jpeg"));
         if found.is_none() {
             let known = supported.join(", ");
-            self.warn(format!("output_format is ignored; it may be one of {known}."));
+            self.warn(format!(
+                "output_format is ignored; it may be one of {known}."
+            ));
         }
         found.copied()
     }
@@ -333,11 +344,8 @@ pub fn nearest_size(wanted: (u32, u32), supported: &[(u32, u32)]) -> Option<(u32
         let ratio = (distance(float(wanted), float(size)) * 100.0).round();
         (ratio, (area(wanted).ln() - area(size).ln()).abs())
     };
-    supported
-        .iter()
-        .copied()
-        .min_by(|a, b| {
-            let (a, b) = (far(*a), far(*b));
-            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-        })
+    supported.iter().copied().min_by(|a, b| {
+        let (a, b) = (far(*a), far(*b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    })
 }

@@ -110,7 +110,9 @@ impl Provider for Flux {
             // Pending, Queued, Processing, and whatever comes later.
             _ => return Ok(Status::Pending),
         };
-        Err(verdict.losing_task().error(format!("the task ended as {}", polled.status)))
+        Err(verdict
+            .losing_task()
+            .error(format!("the task ended as {}", polled.status)))
     }
 
     fn pace(&self, kind: Kind) -> Pace {

@@ -104,7 +104,11 @@ pub fn build(
     Ok((Value::Object(body), options.finish()))
 }
 
-fn size(model: &str, options: &mut Options<'_>, put: &mut impl FnMut(&str, Value) -> Option<Value>) {
+fn size(
+    model: &str,
+    options: &mut Options<'_>,
+    put: &mut impl FnMut(&str, Value) -> Option<Value>,
+) {
     options.sizes_itself();
     let common = options.common();
     match sizing(model) {
@@ -117,7 +121,10 @@ fn size(model: &str, options: &mut Options<'_>, put: &mut impl FnMut(&str, Value
             let fit = |side: u32| (side.saturating_add(step / 2) / step * step).clamp(min, max);
             let fitting = (fit(width), fit(height));
             if is_exact && fitting != (width, height) {
-                options.warn(format!("The size was changed to {}x{}.", fitting.0, fitting.1));
+                options.warn(format!(
+                    "The size was changed to {}x{}.",
+                    fitting.0, fitting.1
+                ));
             }
             put("width", fitting.0.into());
             put("height", fitting.1.into());
