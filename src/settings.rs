@@ -3,16 +3,18 @@
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
 mod carriers;
+mod providers;
 mod queue;
 mod secret;
 mod validate;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use loco_rs::{app::AppContext, config::Config};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+pub use providers::{Account, Model, PerKind, ProviderLimits, Providers};
 pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
 pub use validate::{Fault, is_embedded, is_loopback, validate};
@@ -238,49 +240,6 @@ pub struct Breaker {
     /// How long it stays open, doubled each time it opens again.
     pub open_ms: u64,
     pub max_open_ms: u64,
-}
-
-/// One block per upstream provider.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Providers {
-    pub flux: Flux,
-}
-
-/// Black Forest Labs.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Flux {
-    #[serde(deserialize_with = "optional")]
-    pub api_key: Option<Secret>,
-    pub base_url: String,
-    #[serde(deserialize_with = "list")]
-    pub poll_hosts: Vec<String>,
-    #[serde(deserialize_with = "list")]
-    pub result_hosts: Vec<String>,
-    pub call_timeout_ms: u64,
-    pub poll_interval_ms: u64,
-    pub budget_ms: u64,
-    /// Public model id → upstream model id.
-    pub models: BTreeMap<String, String>,
-    #[serde(deserialize_with = "optional")]
-    pub edit_model: Option<String>,
-    pub limits: ProviderLimits,
-}
-
-/// How much of a provider all processes together may use.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct ProviderLimits {
-    /// Jobs that run at the same time, those that wait for the provider included.
-    pub max_running: Option<i32>,
-    /// Jobs that start in a minute.
-    pub starts_per_minute: Option<i32>,
-}
-
-impl Providers {
-    /// The limits by provider name.
-    #[must_use]
-    pub fn limits(&self) -> Vec<(&'static str, ProviderLimits)> {
-        vec![("flux", self.flux.limits)]
-    }
 }
 
 impl Settings {

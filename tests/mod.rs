@@ -3,6 +3,7 @@
 mod contracts;
 mod faults;
 mod models;
+mod providers;
 mod requests;
 mod support;
 mod tasks;

@@ -15,7 +15,8 @@ use crate::{
     generation::{
         admission::{Origin, WantedImage},
         pipeline::Pipeline,
-        registry::{ImageRoute, ROUTES},
+        registry::Offer,
+        request::Kind,
     },
     http::{
         Answer, ApiError, ApiResult, Caller, ErrorCode, KeyedBody, Prefer, idempotency::once,
@@ -41,7 +42,7 @@ async fn generate(
         .next()
         .unwrap_or_default();
     let answer = create(&ctx, &caller, body, async |fields, origin| {
-        let route = ImageRoute::find(name)?;
+        let route = Offer::find(Kind::Image, name)?;
         let image = wanted(ImageBody::parse(fields)?);
         let pipeline = Pipeline::of(&ctx)?;
         Ok(pipeline
@@ -119,10 +120,10 @@ async fn unified(_caller: Caller) -> ApiError {
 /// The routes of this family.
 #[must_use]
 pub fn routes() -> Routes {
-    ROUTES.iter().fold(
+    Offer::all().filter(|offer| offer.kind == Kind::Image).fold(
         Routes::new()
             .prefix("/api")
             .add("/unified-generate", post(unified)),
-        |routes, route| routes.add(&format!("/image/{}", route.path), post(generate)),
+        |routes, offer| routes.add(&format!("/image/{}", offer.path), post(generate)),
     )
 }

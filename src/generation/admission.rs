@@ -12,7 +12,7 @@ use super::{
     pipeline::Pipeline,
     provider::{Checked, Provider},
     references::{self, ReferenceImage},
-    registry::ImageRoute,
+    registry::Offer,
     request::{Input, Kind, public_options},
 };
 use crate::{
@@ -108,15 +108,15 @@ impl Pipeline {
     pub async fn admit_image(
         &self,
         user: &Profile,
-        route_of: &ImageRoute,
+        offer: &Offer,
         wanted: WantedImage,
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
-        let model = route_of.resolve_model(wanted.model.as_deref())?;
-        let (input, given) = of_image(wanted, model);
+        let model = self.registry.model(offer, wanted.model.as_deref())?;
+        let (input, given) = of_image(wanted, &model);
         let order = Order {
             job_type: JobType::ImageGeneration,
-            provider: route_of.provider,
+            provider: offer.provider,
             prompt: Some(input.prompt.clone()),
             input,
             given,

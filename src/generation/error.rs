@@ -108,6 +108,17 @@ impl FaultClass {
     }
 }
 
+/// What is wrong with our account at a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountFault {
+    /// The key is wrong, or may not do this.
+    KeyRejected,
+    /// The account cannot pay.
+    OutOfCredits,
+    /// The settings are wrong, such as a model that upstream does not know.
+    Misconfigured,
+}
+
 /// A provider's failure.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{class:?}: {detail}")]
@@ -119,6 +130,11 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
     /// Whether the upstream task is lost, so that a retry has to submit again.
     pub forgets_task: bool,
+    /// Whether upstream may have accepted the submission although no answer came: another one may be
+    /// paid twice.
+    pub may_have_run: bool,
+    /// Set when our account is to blame and it is known how.
+    pub account: Option<AccountFault>,
 }
 
 impl ProviderError {
@@ -130,6 +146,8 @@ impl ProviderError {
             detail: detail.into(),
             retry_after: None,
             forgets_task: false,
+            may_have_run: false,
+            account: None,
         }
     }
 
@@ -137,6 +155,13 @@ impl ProviderError {
     #[must_use]
     pub const fn after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
+        self
+    }
+
+    /// Says that a submission may have been accepted.
+    #[must_use]
+    pub const fn that_may_have_run(mut self) -> Self {
+        self.may_have_run = true;
         self
     }
 

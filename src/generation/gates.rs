@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::{
     RequestError,
     error::{FaultClass, ProviderError},
+    registry,
 };
 use crate::{
     jobs::JobError,
@@ -60,9 +61,7 @@ impl Gates {
     /// # Errors
     /// When the database fails.
     pub async fn configure(db: &DatabaseConnection, settings: &Settings) -> Result<(), DbErr> {
-        let limits: Vec<Limits<'_>> = settings
-            .providers
-            .limits()
+        let limits: Vec<Limits<'_>> = registry::limits(&settings.providers)
             .into_iter()
             .map(|(provider, limits)| Limits {
                 provider,

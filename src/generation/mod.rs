@@ -4,6 +4,7 @@ pub mod admission;
 pub mod batch;
 pub mod error;
 pub mod gates;
+pub mod kit;
 mod measure;
 pub mod options;
 pub mod pipeline;
@@ -24,6 +25,12 @@ use crate::{jobs::JobError, net::NetError, storage::StorageError};
 pub enum RequestError {
     #[error("Unsupported model: {0}")]
     UnsupportedModel(String),
+    /// Upstream has it no more.
+    #[error("The model {model} is no longer available.{}", .replacement.as_ref().map(|id| format!(" Please use {id} instead.")).unwrap_or_default())]
+    RetiredModel {
+        model: String,
+        replacement: Option<String>,
+    },
     #[error("Unsupported provider: {0}")]
     UnsupportedProvider(String),
     /// An option has a value that no provider takes.
@@ -34,7 +41,7 @@ pub enum RequestError {
     InvalidReference(String),
     /// The provider has no key here.
     #[error("{0} is not configured")]
-    NotConfigured(&'static str),
+    NotConfigured(String),
     /// Nobody here does this kind of work under that name.
     #[error("No provider of {} is set up for {name} on this server.", .kind.noun())]
     NoProvider { name: String, kind: request::Kind },

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::RequestError;
 use crate::models::scalars::{as_integer, as_number};
 
-/// Most pictures of one request.
-const MAX_COUNT: i64 = 4;
+/// Most pictures of one request, by the name of the option (generation contract 3.5 and 3.6).
+const MAX_COUNTS: [(&str, i64); 3] = [("num_images", 4), ("numImages", 4), ("n", 10)];
 /// Bounds of a side, pixels.
 const MIN_SIDE: i64 = 64;
 const MAX_SIDE: i64 = 2048;
@@ -39,17 +39,18 @@ impl CommonOptions {
                 .iter()
                 .find_map(|name| options.get(*name).filter(|value| !value.is_null()))
         };
-        let count = match first(&["num_images", "numImages", "n"]) {
-            None => 1,
-            Some(value) => as_integer(value)
-                .filter(|count| (1..=MAX_COUNT).contains(count))
+        let mut count = 1;
+        if let Some((value, name, most)) = MAX_COUNTS.iter().find_map(|(name, most)| {
+            let value = options.get(*name).filter(|value| !value.is_null())?;
+            Some((value, if *name == "n" { "n" } else { "num_images" }, *most))
+        }) {
+            count = as_integer(value)
+                .filter(|count| (1..=most).contains(count))
                 .and_then(|count| u32::try_from(count).ok())
                 .ok_or_else(|| {
-                    invalid(format!(
-                        "num_images must be an integer between 1 and {MAX_COUNT}"
-                    ))
-                })?,
-        };
+                    invalid(format!("{name} must be an integer between 1 and {most}"))
+                })?;
+        }
         let width = side(first(&["width"]), "width")?;
         let height = side(first(&["height"]), "height")?;
         let mut size = match (width, height) {

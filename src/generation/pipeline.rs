@@ -188,7 +188,9 @@ impl Pipeline {
             None => self.begin(job, provider.as_ref(), &input).await?,
         };
         match outputs {
-            None => Ok(Progress::WaitingFor(provider.pace().poll_interval)),
+            None => Ok(Progress::WaitingFor(
+                provider.pace(input.kind).poll_interval,
+            )),
             Some(outputs) => {
                 self.deliver(job, provider.as_ref(), &input, outputs)
                     .await?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     RequestError,
-    error::ProviderError,
+    error::{FaultClass, ProviderError},
     request::{Input, Kind},
 };
 use crate::net::Policy;
@@ -110,11 +110,15 @@ pub trait Provider: Send + Sync {
     /// See [`ProviderError`].
     async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError>;
 
-    /// Looks how a task stands.
+    /// Looks how a task stands; never asked of a provider that gives its results at once.
     ///
     /// # Errors
     /// See [`ProviderError`].
-    async fn poll(&self, task: &Task) -> Result<Status, ProviderError>;
+    async fn poll(&self, _task: &Task) -> Result<Status, ProviderError> {
+        // Reached only when an older release submitted it to a provider that worked in tasks then.
+        let detail = "this provider has no tasks";
+        Err(ProviderError::new(FaultClass::BadUpstream, detail).forgetting_task())
+    }
 
     /// Ends a task that nobody wants any more; a provider that cannot lets it run out.
     ///
@@ -125,7 +129,7 @@ pub trait Provider: Send + Sync {
     }
 
     /// How its tasks are looked after.
-    fn pace(&self) -> Pace;
+    fn pace(&self, kind: Kind) -> Pace;
 
     /// Which addresses its results may have.
     fn result_policy(&self, max_bytes: u64) -> Policy;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A kind of work: what a provider may be able to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Kind {
     /// A picture from a prompt.
     #[default]
@@ -32,6 +32,17 @@ impl Kind {
             JobType::VideoGeneration => Self::Video,
             JobType::ImageUpscale => Self::Upscale,
             JobType::SceneGeneration => Self::Scene,
+        }
+    }
+
+    /// Its word in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Upscale => "upscale",
+            Self::Scene => "scene",
         }
     }
 

@@ -35,6 +35,8 @@ pub fn decide(
             delay: at_least(error, pause(claim_no.saturating_sub(1), jobs)),
             counts: false,
         },
+        // It may be paid for already: once more is tolerable, again and again is not.
+        FaultClass::Transient if error.may_have_run && tries > 0 => Decision::GiveUp,
         FaultClass::Transient if failures < jobs.max_tries => Decision::Retry {
             delay: at_least(error, pause(tries, jobs)),
             counts: true,

@@ -88,7 +88,8 @@ impl Pipeline {
         provider: &dyn Provider,
         task: &Task,
     ) -> Result<Option<Vec<Output>>, ProviderError> {
-        let interval = provider.pace().poll_interval;
+        let kind = Kind::of(&job.job_type);
+        let interval = provider.pace(kind).poll_interval;
         for pause in FIRST_LOOKS {
             tokio::time::sleep(pause.min(interval)).await;
             if let Status::Done(outputs) = self.poll(job, provider, task).await? {
@@ -115,7 +116,7 @@ impl Pipeline {
         let waited = since
             .and_then(|since| (Utc::now() - since.to_utc()).to_std().ok())
             .unwrap_or_default();
-        if waited > provider.pace().budget {
+        if waited > provider.pace(Kind::of(&job.job_type)).budget {
             let detail = "the poll budget is used up";
             return Err(ProviderError::new(FaultClass::OutOfTime, detail));
         }

@@ -174,7 +174,7 @@ impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         let text = error.to_string();
         match error {
-            RequestError::UnsupportedModel(_) => {
+            RequestError::UnsupportedModel(_) | RequestError::RetiredModel { .. } => {
                 Self::bad_request(ErrorCode::UnsupportedModel, text)
             }
             RequestError::UnsupportedProvider(_) | RequestError::InvalidOption(_) => {

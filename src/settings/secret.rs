@@ -10,6 +10,12 @@ use serde::Deserialize;
 pub struct Secret(String);
 
 impl Secret {
+    /// Whether nothing was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value itself, for handing to a client or a signer. Never log it.
     #[must_use]
     pub fn expose(&self) -> &str {

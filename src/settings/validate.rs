@@ -3,7 +3,7 @@
 use loco_rs::environment::Environment;
 use url::Url;
 
-use super::{Secret, Settings, carriers};
+use super::{Secret, Settings, carriers, providers};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
@@ -31,6 +31,7 @@ pub fn validate(settings: &Settings, database_uri: &str, environment: &Environme
         production(settings, database_uri, &mut faults);
     }
     carriers::check(settings, &mut faults);
+    providers::check(&settings.providers, &mut faults);
     faults
 }
 
@@ -130,10 +131,6 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             u64::from(settings.jobs.event_retention_days),
         ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
-        (
-            "settings.providers.flux.poll_interval_ms",
-            settings.providers.flux.poll_interval_ms,
-        ),
     ];
     for (name, value) in positive {
         if value == 0 {
@@ -184,15 +181,6 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             "settings.generation.breaker needs failures and open_ms above 0, and max_open_ms not below open_ms"
                 .to_owned(),
         );
-    }
-    for (provider, limits) in settings.providers.limits() {
-        if limits.max_running.is_some_and(|n| n < 1)
-            || limits.starts_per_minute.is_some_and(|n| n < 1)
-        {
-            faults.push(format!(
-                "settings.providers.{provider}.limits must be at least 1, or null"
-            ));
-        }
     }
     for (queue, slots) in &settings.queue.concurrency {
         if *slots == 0 {
@@ -251,7 +239,6 @@ fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
             faults.push(format!("{name} {reason}"));
         }
     };
-    check("BFL_API_BASE", &settings.providers.flux.base_url);
     for (name, text) in [
         ("CLOUDFLARE_R2_ENDPOINT", &settings.storage.endpoint),
         ("CLOUDFLARE_R2_PUBLIC_URL", &settings.storage.public_url),

@@ -75,7 +75,10 @@ async fn bad_bodies_of_a_generation() {
                     "too_many_references",
                     json!({"prompt": "a fox", "references": vec!["x"; 15]}),
                 ),
-                ("too_many_images", json!({"prompt": "a fox", "n": 5})),
+                (
+                    "too_many_images",
+                    json!({"prompt": "a fox", "num_images": 5}),
+                ),
                 (
                     "width_is_a_text",
                     json!({"prompt": "a fox", "providerOptions": {"width": "wide", "height": 64}}),

@@ -21,7 +21,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{bfl, cloud_tasks, cluster::TestDatabase, s3, s3::TestBucket, tokens};
+use super::{bfl, cloud_tasks, cluster::TestDatabase, s3, s3::TestBucket, tokens, upstream};
 
 /// Key of `POST /api/jobs/process` in apps that Cloud Tasks brings jobs to.
 pub const INTERNAL_KEY: &str = "internal-key-of-the-tests-that-is-long-enough";
@@ -110,6 +110,16 @@ impl Builder {
     pub fn flux(self, bfl: &bfl::Bfl) -> Self {
         self.set("/providers/flux/api_key", bfl::KEY)
             .set("/providers/flux/base_url", bfl.base.as_str())
+    }
+
+    /// Sends an account's calls to a stand-in of its API.
+    pub fn upstream(self, upstream: &upstream::Upstream) -> Self {
+        let account = upstream.api.account;
+        self.set(&format!("/providers/{account}/api_key"), upstream::KEY)
+            .set(
+                &format!("/providers/{account}/base_url"),
+                upstream.base.as_str(),
+            )
     }
 
     /// Starts the app, runs the test, checks the books, and takes everything down.

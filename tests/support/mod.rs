@@ -15,5 +15,6 @@ pub mod snapshot;
 pub mod socketio;
 pub mod sse;
 pub mod tokens;
+pub mod upstream;
 
 pub use app::{Answer, Builder, INTERNAL_KEY, TestApp, TestUser, test_app};

@@ -78,7 +78,7 @@ impl Provider for Films {
         ))]))
     }
 
-    fn pace(&self) -> Pace {
+    fn pace(&self, _kind: Kind) -> Pace {
         Pace {
             poll_interval: Duration::from_millis(20),
             budget: Duration::from_secs(30),
@@ -100,7 +100,7 @@ fn put_up(app: &TestApp, films: Films) {
     let provider: Arc<dyn Provider> = Arc::new(films);
     let providers = BTreeMap::from([("luma", provider)]);
     app.ctx.shared_store.insert(Arc::new(Pipeline {
-        registry: Arc::new(Registry::with(providers)),
+        registry: Arc::new(Registry::with(providers, &app.settings().providers)),
         ..(*old).clone()
     }));
 }

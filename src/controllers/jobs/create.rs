@@ -16,7 +16,8 @@ use crate::{
         admission::{WantedUpscale, WantedVideo},
         batch::WantedBatch,
         pipeline::Pipeline,
-        registry::ImageRoute,
+        registry::Offer,
+        request::Kind,
     },
     http::{ApiResult, Caller, KeyedBody, Prefer},
 };
@@ -30,7 +31,7 @@ pub async fn image(
 ) -> ApiResult<Response> {
     let answer = create(&ctx, &caller, body, async |fields, origin| {
         let dto = ImageJobBody::parse(fields)?;
-        let route = ImageRoute::find(&dto.provider)?;
+        let route = Offer::find(Kind::Image, &dto.provider)?;
         let pipeline = Pipeline::of(&ctx)?;
         Ok(pipeline
             .admit_image(&caller.profile, route, wanted(dto.image), origin)
@@ -49,7 +50,7 @@ pub async fn batch(
 ) -> ApiResult<Response> {
     let answer = create(&ctx, &caller, body, async |fields, origin| {
         let dto = BatchJobBody::parse(fields)?;
-        let route = ImageRoute::find(&dto.provider)?;
+        let route = Offer::find(Kind::Image, &dto.provider)?;
         let batch = WantedBatch {
             prompts: dto.prompts,
             batch_size: dto.batch_size,

@@ -49,7 +49,7 @@ impl Pipeline {
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let offer = Offer::find(Kind::Video, &wanted.provider)?;
-        let model = offer.resolve_model(&wanted.model)?;
+        let model = self.registry.model(offer, Some(&wanted.model))?;
         let given = (0..)
             .zip(wanted.image_urls)
             .map(|(index, url): (usize, _)| (format!("imageUrls.{index}"), url))
@@ -60,7 +60,7 @@ impl Pipeline {
             prompt: Some(wanted.prompt.clone()),
             input: Input {
                 prompt: wanted.prompt,
-                model: model.to_owned(),
+                model,
                 options: wanted.options,
                 ..Input::default()
             },
@@ -83,7 +83,7 @@ impl Pipeline {
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let offer = Offer::find(Kind::Upscale, &wanted.provider)?;
-        let model = offer.resolve_model(&wanted.model)?;
+        let model = self.registry.model(offer, Some(&wanted.model))?;
         let shown = without_query(&wanted.image_url);
         let mut metadata = Map::new();
         metadata.insert("sourceImageUrl".to_owned(), json!(shown));
@@ -93,7 +93,7 @@ impl Pipeline {
             provider: offer.provider,
             prompt: Some(format!("Upscale {shown}")),
             input: Input {
-                model: model.to_owned(),
+                model,
                 options: wanted.options,
                 scale: Some(wanted.scale),
                 ..Input::default()

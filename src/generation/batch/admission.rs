@@ -9,7 +9,7 @@ use crate::{
         RequestError,
         admission::{Items, Order, Origin, WantedImage, of_image},
         pipeline::Pipeline,
-        registry::ImageRoute,
+        registry::Offer,
     },
     models::{jobs::JobType, users::Profile},
 };
@@ -32,12 +32,14 @@ impl Pipeline {
     pub async fn admit_batch(
         &self,
         user: &Profile,
-        route_of: &ImageRoute,
+        offer: &Offer,
         wanted: WantedBatch,
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
-        let model = route_of.resolve_model(wanted.picture.model.as_deref())?;
-        let (mut input, given) = of_image(wanted.picture, model);
+        let model = self
+            .registry
+            .model(offer, wanted.picture.model.as_deref())?;
+        let (mut input, given) = of_image(wanted.picture, &model);
         input.prompt.clear();
         let batch_size = wanted.batch_size.unwrap_or(DEFAULT_BATCH_SIZE);
         let mut metadata = Map::new();
@@ -45,7 +47,7 @@ impl Pipeline {
         metadata.insert("batchSize".to_owned(), json!(batch_size));
         let order = Order {
             job_type: JobType::BatchGeneration,
-            provider: route_of.provider,
+            provider: offer.provider,
             prompt: None,
             input,
             given,

@@ -13,7 +13,7 @@ use crate::{
         error::{FaultClass, ProviderError},
         pipeline::{Pipeline, millis},
         provider::{Output, Provider, Reference, Submission, Task, Work},
-        request::Input,
+        request::{Input, Kind},
         retry::{Decision, decide},
         steps::{Place, alarm},
     },
@@ -85,7 +85,9 @@ impl Bench<'_> {
             None => self.begin(item).await?,
         };
         let Some(outputs) = outputs else {
-            return Ok(Stand::Upstream(self.provider.pace().poll_interval));
+            return Ok(Stand::Upstream(
+                self.provider.pace(Kind::Image).poll_interval,
+            ));
         };
         self.deliver(item, outputs).await?;
         Ok(Stand::Final)
@@ -109,7 +111,7 @@ impl Bench<'_> {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
-        let pause = millis(self.provider.pace().poll_interval);
+        let pause = millis(self.provider.pace(Kind::Image).poll_interval);
         let change = ItemChange::submitted(&task.id, task.state.clone(), pause);
         self.note(item, &change).await?;
         item.attempts = item.attempts.saturating_add(1);

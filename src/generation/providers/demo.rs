@@ -129,7 +129,7 @@ impl Provider for Demo {
         )
     }
 
-    fn pace(&self) -> Pace {
+    fn pace(&self, _kind: Kind) -> Pace {
         Pace {
             poll_interval: Duration::from_secs(1),
             budget: Duration::from_secs(60),
