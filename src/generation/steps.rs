@@ -17,7 +17,7 @@ use super::{
 use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
     net::Policy,
-    storage::{MediaKind, ObjectKey, Parts, UploadError, upload::PART_BYTES},
+    storage::{MediaKind, ObjectKey, Parts, Share, UploadError, upload::PART_BYTES},
 };
 
 /// Looks right after a submission, so that fast upstreams are answered fast; later polls hold no
@@ -27,6 +27,9 @@ const FIRST_LOOKS: [Duration; 3] = [
     Duration::from_millis(700),
     Duration::from_millis(1000),
 ];
+
+/// Bytes of memory for each byte of a given picture: itself, as base64, and that in a request.
+const REFERENCE_WEIGHT: u64 = 4;
 
 /// One result of a job on its way into the bucket.
 pub(super) struct Place<'a> {
@@ -140,8 +143,23 @@ impl Pipeline {
         }
     }
 
-    /// Reads the given pictures of a job from the bucket.
-    pub(super) async fn references(&self, input: &Input) -> Result<Vec<Reference>, ProviderError> {
+    /// Reads the given pictures of a job from the bucket, with their share of the memory, which is kept
+    /// for as long as they are.
+    pub(super) async fn references(
+        &self,
+        input: &Input,
+    ) -> Result<(Vec<Reference>, Share), ProviderError> {
+        let size = input
+            .references
+            .iter()
+            .map(|stored| stored.size)
+            .sum::<u64>();
+        let share = self
+            .intake
+            .share_of_work(size.saturating_mul(REFERENCE_WEIGHT));
+        let share = share
+            .await
+            .map_err(|error| ProviderError::new(FaultClass::RateLimited, error.to_string()))?;
         let mut references = Vec::with_capacity(input.references.len());
         for stored in &input.references {
             let key = ObjectKey::parse(&stored.key)
@@ -155,7 +173,7 @@ impl Pipeline {
                 mime_type: stored.mime_type.clone(),
             });
         }
-        Ok(references)
+        Ok((references, share))
     }
 
     /// Fetches one result and stores it under its key, which is the same at every repeat.
@@ -168,7 +186,9 @@ impl Pipeline {
         let stored = match output {
             Output::Bytes(bytes) => self.store_bytes(place, bytes).await?,
             Output::Url(url) => {
-                let policy = place.provider.result_policy(self.max_result_bytes(input.kind));
+                let policy = place
+                    .provider
+                    .result_policy(self.max_result_bytes(input.kind));
                 let stored = self.store_url(place, &url, &policy);
                 measured(&job.provider, "fetch", stored).await?
             }
