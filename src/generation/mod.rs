@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod batch;
 pub mod error;
+pub mod frames;
 pub mod gates;
 pub mod kit;
 mod measure;
@@ -18,7 +19,11 @@ mod steps;
 
 use std::time::Duration;
 
-use crate::{jobs::JobError, net::NetError, storage::StorageError};
+use crate::{
+    jobs::JobError,
+    net::NetError,
+    storage::{IntakeError, StorageError},
+};
 
 /// Why a wanted picture is refused at the door.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,8 @@ pub enum RequestError {
     },
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
     #[error(transparent)]
     Net(#[from] NetError),
     #[error(transparent)]

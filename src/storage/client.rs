@@ -16,13 +16,15 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use futures_util::TryStreamExt;
 use loco_rs::app::AppContext;
+use tokio_util::io::ReaderStream;
 
-use super::{ObjectKey, StorageError};
+use super::{Intake, ObjectKey, Received, StorageError};
 use crate::settings;
 
 /// Browsers may keep objects for a year: a key's content never changes (platform contract 6.2).
-const CACHE_CONTROL: &str = "public, max-age=31536000";
+pub(super) const CACHE_CONTROL: &str = "public, max-age=31536000";
 
 /// An object on its way out.
 #[derive(Debug)]
@@ -136,6 +138,11 @@ impl Storage {
         ObjectKey::parse(key).ok()
     }
 
+    /// The client and the bucket's name.
+    pub(super) fn parts_of(&self) -> (&Client, &str) {
+        (&self.client, &self.bucket)
+    }
+
     /// Stores an object, overwriting one of the same key.
     ///
     /// # Errors
@@ -208,6 +215,22 @@ impl Storage {
         Ok(bytes.into_bytes().to_vec())
     }
 
+    /// Reads an object of at most `limit` bytes as a body on its way in.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn receive(
+        &self,
+        key: &ObjectKey,
+        intake: &Intake,
+        limit: u64,
+    ) -> Result<Received, StorageError> {
+        let fetched = self.get(key, None).await?;
+        let mut body = ReaderStream::new(fetched.body.into_async_read())
+            .map_err(|error| StorageError::Unavailable(error.to_string()));
+        intake.receive(&mut body, limit).await
+    }
+
     /// Deletes an object; one that is not there counts as deleted.
     ///
     /// # Errors
@@ -274,6 +297,6 @@ impl Storage {
     }
 }
 
-fn unavailable<E: std::error::Error>(error: &E) -> StorageError {
+pub(super) fn unavailable<E: std::error::Error>(error: &E) -> StorageError {
     StorageError::Unavailable(DisplayErrorContext(error).to_string())
 }
