@@ -1,7 +1,8 @@
-//! Circuit breakers of providers: what calls report, and what the door asks.
+//! Circuit breakers of providers: what calls report, what the door asks, and who may submit.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    sync::{Mutex as StdMutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,12 +18,12 @@ use crate::{
     jobs::JobError,
     models::{
         jobs::Claimed,
-        provider_gates::{BreakerRule, Entity, Limits},
+        provider_gates::{BreakerRule, Call, Entity, Limits, Passage},
     },
     settings::{Breaker, Settings},
 };
 
-/// How old the knowledge of open breakers may be at the door; it spares admissions a round trip.
+/// How old the knowledge of failing providers may be; it spares admissions and items a round trip.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// The breakers as this process sees them. Their state is in the database: a provider that fails in
@@ -31,12 +32,57 @@ pub struct Gates {
     db: DatabaseConnection,
     rule: BreakerRule,
     known: Mutex<Known>,
+    suspects: StdMutex<Suspects>,
 }
 
 #[derive(Default)]
 struct Known {
     read_at: Option<Instant>,
+    /// Ends of open times; one that has passed means that the provider may be tried out.
     open_until: HashMap<String, Instant>,
+}
+
+/// Providers that failed lately, as far as this process knows. A success of one that is not among
+/// them needs no write. They are added after a failure was written and taken out before a success is,
+/// so that none that was written is forgotten.
+#[derive(Default)]
+struct Suspects {
+    submit: HashSet<String>,
+    poll: HashSet<String>,
+}
+
+impl Suspects {
+    fn add(&mut self, provider: &str) {
+        self.submit.insert(provider.to_owned());
+        self.poll.insert(provider.to_owned());
+    }
+
+    fn has(&self, provider: &str, call: Call) -> bool {
+        match call {
+            Call::Submit => self.submit.contains(provider),
+            Call::Poll => self.poll.contains(provider),
+        }
+    }
+
+    /// Takes a provider out as far as a success of this call clears it.
+    fn remove(&mut self, provider: &str, call: Call) -> bool {
+        match call {
+            Call::Submit => {
+                self.poll.remove(provider);
+                self.submit.remove(provider)
+            }
+            Call::Poll => self.poll.remove(provider),
+        }
+    }
+}
+
+/// What a call says about its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Works,
+    Fails,
+    /// Nothing: it told us to wait, or made something that is of no use.
+    Unknown,
 }
 
 impl Gates {
@@ -53,6 +99,7 @@ impl Gates {
                 max_open_ms: millis(breaker.max_open_ms),
             },
             known: Mutex::default(),
+            suspects: StdMutex::default(),
         }
     }
 
@@ -77,45 +124,66 @@ impl Gates {
     /// # Errors
     /// [`RequestError::Suspended`], and database errors.
     pub async fn check(&self, provider: &str) -> Result<(), RequestError> {
-        let mut known = self.known.lock().await;
-        let now = Instant::now();
-        if known.read_at.is_none_or(|at| now - at > FRESH_FOR) {
-            let open = Entity::suspended(&self.db).await.map_err(JobError::from)?;
-            known.open_until = open
-                .into_iter()
-                .map(|open| {
-                    let rest = u64::try_from(open.remaining_ms).unwrap_or_default();
-                    (open.provider, now + Duration::from_millis(rest))
-                })
-                .collect();
-            known.read_at = Some(now);
-        }
-        match known.open_until.get(provider) {
-            Some(until) if *until > now => Err(RequestError::Suspended {
+        let open_until = self.open_until(provider).await.map_err(JobError::from)?;
+        match open_until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(retry_in) if !retry_in.is_zero() => Err(RequestError::Suspended {
                 provider: provider.to_owned(),
-                retry_in: *until - now,
+                retry_in,
             }),
             _ => Ok(()),
         }
     }
 
-    /// Reports how a call to a job's provider went. What the request itself or its content is to
-    /// blame for, and being told to wait, says nothing about the provider.
-    pub async fn observe<T>(&self, job: &Claimed, outcome: &Result<T, ProviderError>) {
-        let noted = match outcome {
-            Ok(_) if job.is_provider_suspect => Entity::note_success(&self.db, &job.provider).await,
-            Err(error) if is_outage(error) => {
-                let opened = Entity::note_failure(&self.db, &job.provider, self.rule).await;
-                opened.map(|opened| {
-                    if let Some(open_ms) = opened {
-                        tracing::error!(
-                            provider.name = job.provider,
-                            error.detail = error.detail,
-                            open_ms,
-                            "a provider fails again and again and is left alone"
-                        );
-                    }
-                })
+    /// Asks whether a job that is at work may submit something. A job whose claim was let through for a
+    /// trial may.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pass(&self, job: &Claimed) -> Result<Passage, DbErr> {
+        match self.open_until(&job.provider).await? {
+            None => Ok(Passage::Free),
+            Some(until) => match until.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => Entity::pass(&self.db, &job.provider, job.id).await,
+                rest => Ok(Passage::Open(
+                    i64::try_from(rest.as_millis()).unwrap_or(i64::MAX).max(1),
+                )),
+            },
+        }
+    }
+
+    /// When the open time of a provider's breaker ends or ended; nothing when it is closed.
+    async fn open_until(&self, provider: &str) -> Result<Option<Instant>, DbErr> {
+        let mut known = self.known.lock().await;
+        let now = Instant::now();
+        if known.read_at.is_none_or(|at| now - at > FRESH_FOR) {
+            let ailing = Entity::ailing(&self.db).await?;
+            known.open_until.clear();
+            for ailing in ailing {
+                self.suspects().add(&ailing.provider);
+                if let Some(open_ms) = ailing.open_ms {
+                    let rest = Duration::from_millis(u64::try_from(open_ms).unwrap_or_default());
+                    known.open_until.insert(ailing.provider, now + rest);
+                }
+            }
+            known.read_at = Some(now);
+        }
+        Ok(known.open_until.get(provider).copied())
+    }
+
+    /// Takes over what the claim of a job told about its provider.
+    pub fn learn(&self, job: &Claimed) {
+        if job.is_provider_suspect {
+            self.suspects().add(&job.provider);
+        }
+    }
+
+    /// Reports how a call to a job's provider went.
+    pub async fn observe<T>(&self, job: &Claimed, call: Call, outcome: &Result<T, ProviderError>) {
+        let noted = match (verdict(outcome), outcome) {
+            (Verdict::Works, _) => self.note_success(&job.provider, call).await,
+            (Verdict::Fails, Err(error)) => self.note_failure(&job.provider, call, error).await,
+            _ if call == Call::Submit && self.suspects().has(&job.provider, call) => {
+                Entity::end_probe(&self.db, &job.provider, job.id).await
             }
             _ => Ok(()),
         };
@@ -123,9 +191,60 @@ impl Gates {
             tracing::warn!(%error, "the state of a provider could not be noted");
         }
     }
+
+    async fn note_success(&self, provider: &str, call: Call) -> Result<(), DbErr> {
+        if !self.suspects().remove(provider, call) {
+            return Ok(());
+        }
+        let noted = Entity::note_success(&self.db, provider, call).await;
+        if noted.is_err() {
+            self.suspects().add(provider);
+        } else if call == Call::Submit {
+            // Read anew: an open time that began meanwhile is not ended by an older answer.
+            self.known.lock().await.read_at = None;
+        }
+        noted
+    }
+
+    async fn note_failure(
+        &self,
+        provider: &str,
+        call: Call,
+        error: &ProviderError,
+    ) -> Result<(), DbErr> {
+        let opened = Entity::note_failure(&self.db, provider, call, self.rule).await;
+        self.suspects().add(provider);
+        if let Some(open_ms) = opened? {
+            self.known.lock().await.read_at = None;
+            tracing::error!(
+                provider.name = provider,
+                error.detail = error.detail,
+                open_ms,
+                "a provider fails again and again and is left alone"
+            );
+        }
+        Ok(())
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, Suspects> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-const fn is_outage(error: &ProviderError) -> bool {
-    // A task that failed was taken and looked at: the provider itself answers.
-    !error.forgets_task && matches!(error.class, FaultClass::Transient | FaultClass::Operator)
+/// A refusal of the request or its content comes from a provider that works. A task that failed was
+/// taken and looked at: the provider itself answers.
+const fn verdict<T>(outcome: &Result<T, ProviderError>) -> Verdict {
+    let error = match outcome {
+        Ok(_) => return Verdict::Works,
+        Err(error) => error,
+    };
+    match error.class {
+        FaultClass::Moderated | FaultClass::BadInput => Verdict::Works,
+        FaultClass::Transient | FaultClass::Operator if !error.forgets_task => Verdict::Fails,
+        FaultClass::Transient
+        | FaultClass::Operator
+        | FaultClass::BadUpstream
+        | FaultClass::RateLimited
+        | FaultClass::OutOfTime => Verdict::Unknown,
+    }
 }

@@ -85,6 +85,7 @@ impl Pipeline {
     /// [`JobError::Stale`] when the claim was lost, database errors otherwise; the lease then runs
     /// out and another process goes on.
     pub async fn step(&self, job: &Claimed) -> Result<(), JobError> {
+        self.gates.learn(job);
         if job.is_cancel_requested {
             return self.cancel(job).await;
         }

@@ -15,7 +15,7 @@ use super::{
     request::{Input, Kind},
 };
 use crate::{
-    models::{jobs::Claimed, r2_files::NewFile},
+    models::{jobs::Claimed, provider_gates::Call, r2_files::NewFile},
     net::Policy,
     storage::{MediaKind, ObjectKey, Parts, Share, UploadError, upload::PART_BYTES},
 };
@@ -64,7 +64,7 @@ impl Pipeline {
         work: &Work<'_>,
     ) -> Result<Submission, ProviderError> {
         let submitted = measured(&job.provider, "submit", provider.submit(work)).await;
-        self.gates.observe(job, &submitted).await;
+        self.gates.observe(job, Call::Submit, &submitted).await;
         submitted
     }
 
@@ -75,10 +75,7 @@ impl Pipeline {
         task: &Task,
     ) -> Result<Status, ProviderError> {
         let status = measured(&job.provider, "poll", provider.poll(task)).await;
-        // That a look succeeds does not show that work is taken: only a submission does.
-        if status.is_err() {
-            self.gates.observe(job, &status).await;
-        }
+        self.gates.observe(job, Call::Poll, &status).await;
         status
     }
 

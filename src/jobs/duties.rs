@@ -112,7 +112,7 @@ pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
         on(&bench, "expired sessions", clean, expired_sessions::run),
         on(&bench, "totals", clean, totals::run),
         on(&bench, "audit", check, audit::run),
-        on(&bench, "counters", check, counters::run),
+        on(&bench, "counters", clean, counters::run),
     ]
 }
 

@@ -10,12 +10,12 @@ use super::{JobError, delivery_to, route};
 use crate::{
     models::{
         begin,
-        jobs::{Change, Claimed, Entity},
+        jobs::{Change, Changed, Claimed, Entity},
         object_deletions,
         r2_files::{self, NewFile},
     },
     payments::ledger::{self, LedgerError, Usage},
-    queue::{Carrier, Delivery},
+    queue::{Carrier, Delivery, GENERATION_QUEUES},
     realtime::Announcer,
     settings,
 };
@@ -157,7 +157,8 @@ impl Settler<'_> {
         Ok(())
     }
 
-    /// Writes a change after which the job goes on, and sends the delivery for that.
+    /// Writes a change after which the job goes on, and sends the delivery for that. A job that was asked
+    /// to end meanwhile goes on at once.
     async fn send_again(
         &self,
         txn: &DatabaseTransaction,
@@ -165,13 +166,17 @@ impl Settler<'_> {
         change: &Change,
         delay_ms: i64,
     ) -> Result<(), JobError> {
-        let mut deliveries = self.change(txn, job, change).await?;
+        let (mut deliveries, changed) = self.change(txn, job, change).await?;
         let route = route(&job.job_type);
         deliveries.push(Delivery {
             queue: route.queue.to_owned(),
             worker: route.worker.to_owned(),
             job_id: job.id,
-            delay_ms,
+            delay_ms: if changed.is_cancel_requested {
+                0
+            } else {
+                delay_ms
+            },
             priority: 0,
         });
         self.carrier.deliver(txn, &deliveries).await?;
@@ -197,7 +202,7 @@ impl Settler<'_> {
         job: &Claimed,
         change: &Change,
     ) -> Result<(), JobError> {
-        let deliveries = self.change(txn, job, change).await?;
+        let (deliveries, _) = self.change(txn, job, change).await?;
         self.carrier.deliver(txn, &deliveries).await?;
         Ok(())
     }
@@ -208,16 +213,18 @@ impl Settler<'_> {
         txn: &DatabaseTransaction,
         job: &Claimed,
         change: &Change,
-    ) -> Result<Vec<Delivery>, JobError> {
+    ) -> Result<(Vec<Delivery>, Changed), JobError> {
         let max_running = self.jobs.max_running_per_user;
-        let freed = Entity::transition(txn, job.fence(), change, max_running)
+        let changed = Entity::transition(txn, job.fence(), change, max_running)
             .await?
             .ok_or(JobError::Stale)?;
-        let followers = Entity::followers(txn, freed, job.user_id, &job.provider).await?;
-        Ok(followers
+        let (user, provider) = (job.user_id, &job.provider);
+        let followers = Entity::followers(txn, changed, user, provider, &GENERATION_QUEUES).await?;
+        let deliveries = followers
             .iter()
             .filter_map(|follower| delivery_to(&follower.queue, follower.id))
-            .collect())
+            .collect();
+        Ok((deliveries, changed))
     }
 
     /// Reference images are of no use once the job is final.

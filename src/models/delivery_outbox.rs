@@ -52,16 +52,24 @@ struct Count {
 
 /// A delivery named for a job that is final already means that the job's slot became free: it is given
 /// to the job of the same user that waits longest without one. A job whose current claim has a live
-/// delivery for then gets no second one.
+/// delivery for then gets no second one. A job that is to be cancelled starts nothing, so it waits for
+/// nobody's turn, and a delivery that does is let go.
 const ADD: &str = "
+with hurried as (
+    update delivery_outbox d set takes_turn = false
+    from jobs j
+    where j.id = $1 and j.cancel_requested_at is not null and d.job_id = j.id
+      and d.takes_turn and d.sent_at is null and d.taken_at is null
+)
 insert into delivery_outbox (job_id, user_id, claim_no, queue, worker, priority, takes_turn, not_before)
 select target.id, target.user_id, target.claim_no, $2, $3, greatest($4, target.priority),
-       target.status = 'PENDING' and $5 <= 0, now() + $5 * interval '1 millisecond'
+       target.status = 'PENDING' and target.cancel_requested_at is null and $5 <= 0,
+       now() + $5 * interval '1 millisecond'
 from (
-    select id, user_id, claim_no, priority, status from jobs
+    select id, user_id, claim_no, priority, status, cancel_requested_at from jobs
     where id = $1 and status in ('PENDING', 'PROCESSING')
     union all
-    (select held.id, held.user_id, held.claim_no, held.priority, held.status
+    (select held.id, held.user_id, held.claim_no, held.priority, held.status, held.cancel_requested_at
      from jobs ended join jobs held on held.user_id = ended.user_id
      where ended.id = $1 and ended.status not in ('PENDING', 'PROCESSING')
        and held.queue = $2 and held.status = 'PENDING' and held.next_run_at <= now()

@@ -102,13 +102,15 @@ pub struct Fence {
     pub claim_no: i32,
 }
 
-/// What a change that was written sets free.
+/// What a change that was written brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
-pub struct Freed {
+pub struct Changed {
     /// The user was at the running limit and is below it now.
-    pub user: bool,
-    /// The provider was at its limit and is below it now.
-    pub provider: bool,
+    pub frees_user: bool,
+    /// Jobs of the provider that may start now because a limit or a probe held them back.
+    pub frees_provider: i32,
+    /// The owner wants the job cancelled.
+    pub is_cancel_requested: bool,
 }
 
 /// A due job that may run now, and its queue.
@@ -164,7 +166,7 @@ impl Entity {
         fence: Fence,
         change: &Change,
         max_running_per_user: i64,
-    ) -> Result<Option<Freed>, DbErr> {
+    ) -> Result<Option<Changed>, DbErr> {
         let from: Vec<String> = allowed_from(&change.to).iter().map(enum_text).collect();
         let (upstream_mode, upstream_id, upstream) = match &change.upstream {
             Upstream::Keep => (0, None, None),
@@ -193,40 +195,54 @@ impl Entity {
             change.error_detail.clone().into(),
             max_running_per_user.into(),
         ];
-        Freed::find_by_statement(statement(TRANSITION, values))
+        Changed::find_by_statement(statement(TRANSITION, values))
             .one(db)
             .await
     }
 
-    /// The first due job of each queue that may run now because of what was freed.
+    /// The first due jobs of each of these queues that may run now because of what was freed. Each
+    /// queue is one look at an index, however many jobs wait.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn followers(
         db: &impl ConnectionTrait,
-        freed: Freed,
+        changed: Changed,
         user_id: Uuid,
         provider: &str,
+        queues: &[&str],
     ) -> Result<Vec<Follower>, DbErr> {
-        if !freed.user && !freed.provider {
+        if !changed.frees_user && changed.frees_provider <= 0 {
             return Ok(Vec::new());
         }
+        let queues: Vec<String> = queues.iter().map(|queue| (*queue).to_owned()).collect();
         Follower::find_by_statement(statement(
-            "select distinct on (queue) queue, id from jobs
-             where status = 'PENDING' and next_run_at <= now()
-               and (($1 and user_id = $3) or ($2 and provider = $4))
-             order by queue, priority desc, turn, created_at",
+            FOLLOWERS,
             [
-                freed.user.into(),
-                freed.provider.into(),
+                changed.frees_user.into(),
+                changed.frees_provider.into(),
                 user_id.into(),
                 provider.into(),
+                queues.into(),
             ],
         ))
         .all(db)
         .await
     }
 }
+
+const FOLLOWERS: &str = "
+select q.queue, f.id
+from unnest($5::text[]) as q (queue)
+cross join lateral (
+    (select j.id from jobs j
+     where $1 and j.user_id = $3 and j.queue = q.queue and j.status = 'PENDING' and j.next_run_at <= now()
+     order by j.turn limit 1)
+    union
+    (select j.id from jobs j
+     where $2 > 0 and j.provider = $4 and j.queue = q.queue and j.status = 'PENDING' and j.next_run_at <= now()
+     order by j.priority desc, j.turn, j.created_at limit $2)
+) f";
 
 /// The turn follows the user's last waiting job of the queue and the queue's next one: see the column.
 const INSERT: &str = concat!(
@@ -255,7 +271,9 @@ select id from job"
 
 /// `next_run_at` of a kept lease is left to the heartbeat. It counts from the transaction's start, as
 /// the delivery does that is sent with the change: otherwise that would come a moment too early. A
-/// leased job is always PROCESSING, so leaving that state frees a slot.
+/// leased job is always PROCESSING, so leaving that state frees a slot. A job that is worked on no more
+/// tries no provider out: the next one may. Counters are kept from falling below zero, because a wrong
+/// one must not keep money from moving; a duty mends it.
 const TRANSITION: &str = concat!(
     "
 with job as (
@@ -289,17 +307,27 @@ with job as (
     update event_sequences s set
         last_seq = s.last_seq + 1,
         waiting = s.waiting + (case when $3 = 'PENDING' then 1 else 0 end),
-        running = s.running - (case when $3 = 'PROCESSING' then 0 else 1 end)
+        running = greatest(0, s.running - (case when $3 = 'PROCESSING' then 0 else 1 end))
     from job where $5 and s.user_id = job.user_id
     returning s.user_id, s.last_seq, s.running
 ), gate as (
-    update provider_gates g set running = g.running - 1
-    from job where $3 <> 'PROCESSING' and job.is_gated and g.provider = job.provider
+    update provider_gates g set
+        running = greatest(0, g.running - (case when $3 = 'PROCESSING' then 0 else job.places end)),
+        probe_until = case when g.probe_job = job.id then null else g.probe_until end,
+        probe_job = case when g.probe_job = job.id then null else g.probe_job end
+    from job left join lane on lane.user_id = job.user_id
+    where g.provider = job.provider
+      and ((job.places > 0 and $3 <> 'PROCESSING') or (g.probe_job = job.id and not $6))
     returning g.running, g.max_running
 ), ",
     event!(),
     "
-select $3 <> 'PROCESSING' and coalesce((select running >= $20 - 1 from lane), false) as \"user\",
-       coalesce((select running >= max_running - 1 from gate), false) as provider
+select $3 <> 'PROCESSING' and coalesce((select running >= $20 - 1 from lane), false) as frees_user,
+       case
+           when $3 <> 'PROCESSING' and (select running + job.places >= max_running from gate) then job.places
+           when exists (select 1 from gate) and exists (
+               select 1 from provider_gates g where g.provider = job.provider and g.probe_job = job.id) then 1
+           else 0 end as frees_provider,
+       job.cancel_requested_at is not null as is_cancel_requested
 from job"
 );

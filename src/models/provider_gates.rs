@@ -1,5 +1,5 @@
-//! Limits and circuit breakers of upstream providers, shared by all processes. Claims count running
-//! jobs and starts here (`jobs/claim.rs`); this file sets limits and keeps the breaker.
+//! Limits and circuit breakers of upstream providers, shared by all processes. Claims take places and
+//! starts here (`jobs/claim.rs`); this file sets limits and keeps the breaker.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, prelude::Uuid};
 
@@ -26,11 +26,40 @@ pub struct BreakerRule {
     pub max_open_ms: i64,
 }
 
-/// A provider whose breaker is open.
+/// What was asked of a provider. Both are counted by themselves: looks that succeed do not show that
+/// work is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Submit,
+    Poll,
+}
+
+/// A provider that failed lately.
 #[derive(Debug, Clone, FromQueryResult)]
-pub struct Suspension {
+pub struct Ailing {
     pub provider: String,
-    pub remaining_ms: i64,
+    /// Milliseconds for which its breaker is open; not above 0 when it may be tried out, null when the
+    /// breaker is closed.
+    pub open_ms: Option<i64>,
+}
+
+/// Whether something may be submitted to a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// Its breaker is closed.
+    Free,
+    /// This job tries it out.
+    Probe,
+    /// Its breaker is open for these milliseconds.
+    Open(i64),
+    /// Another job tries it out.
+    Waits,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct PassageRow {
+    open_ms: i64,
+    is_probe: bool,
 }
 
 /// A counter that is not what it counts.
@@ -45,6 +74,41 @@ pub struct Miscount {
 struct OpenedRow {
     opened_ms: Option<i64>,
 }
+
+const NOTE_FAILURE: &str = "
+with gate as (
+    select provider,
+           (case when is_over then 0 else failures end) + (case when $6 then 0 else 1 end) as failures,
+           (case when is_over then 0 else poll_failures end) + (case when $6 then 1 else 0 end) as poll_failures,
+           was_open, is_open, pause_ms
+    from (
+        select provider, failures, poll_failures,
+               coalesce(last_failure_at < now() - $3 * interval '1 millisecond', false)
+                   and open_until is null as is_over,
+               open_until is not null as was_open,
+               coalesce(open_until > now(), false) as is_open,
+               least($4 * power(2, least(trips, 20)), $5)::bigint as pause_ms
+        from provider_gates where provider = $1 for no key update) g
+), opened as (
+    update provider_gates g set
+        failures = gate.failures,
+        poll_failures = gate.poll_failures,
+        last_failure_at = now(),
+        trips = g.trips + 1,
+        open_until = now() + gate.pause_ms * interval '1 millisecond',
+        probe_until = null
+    from gate
+    where g.provider = gate.provider and not gate.is_open
+      and (gate.was_open or greatest(gate.failures, gate.poll_failures) >= $2)
+    returning gate.pause_ms
+), counted as (
+    update provider_gates g set
+        failures = gate.failures, poll_failures = gate.poll_failures, last_failure_at = now()
+    from gate
+    where g.provider = gate.provider and not gate.is_open
+      and not (gate.was_open or greatest(gate.failures, gate.poll_failures) >= $2)
+)
+select (select pause_ms from opened) as opened_ms";
 
 impl Entity {
     /// Puts the limits of the settings in force; a provider that is not named has none.
@@ -94,6 +158,7 @@ impl Entity {
     pub async fn note_failure(
         db: &impl ConnectionTrait,
         provider: &str,
+        call: Call,
         rule: BreakerRule,
     ) -> Result<Option<i64>, DbErr> {
         db.execute_raw(statement(
@@ -102,38 +167,14 @@ impl Entity {
         ))
         .await?;
         let row = OpenedRow::find_by_statement(statement(
-            "with gate as (
-                select provider,
-                       case when last_failure_at < now() - $3 * interval '1 millisecond' and open_until is null
-                           then 1 else failures + 1 end as failures,
-                       open_until is not null as was_open,
-                       open_until > now() as is_open,
-                       least($4 * power(2, least(trips, 20)), $5)::bigint as pause_ms
-                from provider_gates where provider = $1 for update
-            ), changed as (
-                update provider_gates g set
-                    failures = gate.failures,
-                    last_failure_at = now(),
-                    trips = g.trips + 1,
-                    open_until = now() + gate.pause_ms * interval '1 millisecond',
-                    probe_until = null
-                from gate
-                where g.provider = gate.provider and not coalesce(gate.is_open, false)
-                  and (gate.was_open or gate.failures >= $2)
-                returning gate.pause_ms
-            ), counted as (
-                update provider_gates g set failures = gate.failures, last_failure_at = now()
-                from gate
-                where g.provider = gate.provider and not coalesce(gate.is_open, false)
-                  and not (gate.was_open or gate.failures >= $2)
-            )
-            select (select pause_ms from changed) as opened_ms",
+            NOTE_FAILURE,
             [
                 provider.into(),
                 rule.failures.into(),
                 rule.window_ms.into(),
                 rule.open_ms.into(),
                 rule.max_open_ms.into(),
+                (call == Call::Poll).into(),
             ],
         ))
         .one(db)
@@ -141,33 +182,99 @@ impl Entity {
         Ok(row.and_then(|row| row.opened_ms))
     }
 
-    /// Notes that a provider works: failures are forgotten, its breaker is closed.
+    /// Notes that a provider answers. A submission that it took makes all failures forgotten and closes
+    /// its breaker; a look only ends a row of failed looks.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_success(db: &impl ConnectionTrait, provider: &str) -> Result<(), DbErr> {
-        db.execute_raw(statement(
-            "update provider_gates set failures = 0, trips = 0, open_until = null, probe_until = null
-             where provider = $1 and (failures > 0 or open_until is not null)
-               and (open_until is null or open_until <= now())",
-            [provider.into()],
-        ))
-        .await?;
+    pub async fn note_success(
+        db: &impl ConnectionTrait,
+        provider: &str,
+        call: Call,
+    ) -> Result<(), DbErr> {
+        let sql = match call {
+            Call::Submit => {
+                "update provider_gates set
+                    failures = 0, poll_failures = 0, trips = 0, open_until = null, probe_until = null
+                 where provider = $1 and (failures > 0 or poll_failures > 0 or open_until is not null)
+                   and (open_until is null or open_until <= now())"
+            }
+            Call::Poll => {
+                "update provider_gates set poll_failures = 0
+                 where provider = $1 and poll_failures > 0 and open_until is null"
+            }
+        };
+        db.execute_raw(statement(sql, [provider.into()])).await?;
         Ok(())
     }
 
-    /// The providers whose breaker is open.
+    /// The providers that failed lately.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn suspended(db: &impl ConnectionTrait) -> Result<Vec<Suspension>, DbErr> {
-        Suspension::find_by_statement(statement(
-            "select provider, (extract(epoch from open_until - now()) * 1000)::bigint as remaining_ms
-             from provider_gates where open_until > now() order by provider",
+    pub async fn ailing(db: &impl ConnectionTrait) -> Result<Vec<Ailing>, DbErr> {
+        Ailing::find_by_statement(statement(
+            "select provider, (extract(epoch from open_until - now()) * 1000)::bigint as open_ms
+             from provider_gates
+             where open_until is not null or failures > 0 or poll_failures > 0 order by provider",
             [],
         ))
         .all(db)
         .await
+    }
+
+    /// Asks for a job whether it may submit something; after the open time of a breaker one job at a
+    /// time may, for a minute or until it is known how that went.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pass(
+        db: &impl ConnectionTrait,
+        provider: &str,
+        job_id: Uuid,
+    ) -> Result<Passage, DbErr> {
+        let row = PassageRow::find_by_statement(statement(
+            "with gate as (
+                select provider, open_until, probe_until, probe_job from provider_gates
+                where provider = $1 and open_until is not null for no key update
+             ), probe as (
+                update provider_gates g set probe_until = now() + interval '1 minute', probe_job = $2
+                from gate
+                where g.provider = gate.provider and gate.open_until <= now()
+                  and (gate.probe_until is null or gate.probe_until <= now() or gate.probe_job = $2)
+                returning g.provider
+             )
+             select ceil(extract(epoch from gate.open_until - now()) * 1000)::bigint as open_ms,
+                    exists (select 1 from probe) as is_probe
+             from gate",
+            [provider.into(), job_id.into()],
+        ))
+        .one(db)
+        .await?;
+        Ok(match row {
+            None => Passage::Free,
+            Some(row) if row.is_probe => Passage::Probe,
+            Some(row) if row.open_ms > 0 => Passage::Open(row.open_ms),
+            Some(_) => Passage::Waits,
+        })
+    }
+
+    /// Lets another job try a provider out, because this one did not find out how it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_probe(
+        db: &impl ConnectionTrait,
+        provider: &str,
+        job_id: Uuid,
+    ) -> Result<(), DbErr> {
+        db.execute_raw(statement(
+            "update provider_gates set probe_until = null
+             where provider = $1 and probe_job = $2 and probe_until is not null",
+            [provider.into(), job_id.into()],
+        ))
+        .await?;
+        Ok(())
     }
 
     /// The counters of users and providers that are not what they count.
@@ -186,8 +293,8 @@ impl Entity {
              union all
              select null, g.provider
              from provider_gates g
-             where g.running <> (select count(*) from jobs j
-                                 where j.provider = g.provider and j.status = 'PROCESSING' and j.is_gated)",
+             where g.running <> (select coalesce(sum(j.places), 0) from jobs j
+                                 where j.provider = g.provider and j.status = 'PROCESSING')",
             [],
         ))
         .all(db)
@@ -201,15 +308,15 @@ impl Entity {
     /// When the database fails.
     pub async fn recount(db: &impl ConnectionTrait, wrong: &Miscount) -> Result<(), DbErr> {
         for sql in [
-            "select 1 from event_sequences s where s.user_id = $1 and $2::text is null for update",
-            "select 1 from provider_gates g where g.provider = $2 and $1::uuid is null for update",
+            "select 1 from event_sequences s where s.user_id = $1 and $2::text is null for no key update",
+            "select 1 from provider_gates g where g.provider = $2 and $1::uuid is null for no key update",
             "update event_sequences s set
                 waiting = (select count(*) from jobs where user_id = $1 and status = 'PENDING'),
                 running = (select count(*) from jobs where user_id = $1 and status = 'PROCESSING')
              where s.user_id = $1 and $2::text is null",
             "update provider_gates g set running = (
-                select count(*) from jobs j
-                where j.provider = $2 and j.status = 'PROCESSING' and j.is_gated)
+                select coalesce(sum(j.places), 0) from jobs j
+                where j.provider = $2 and j.status = 'PROCESSING')
              where g.provider = $2 and $1::uuid is null",
         ] {
             db.execute_raw(statement(

@@ -1,6 +1,7 @@
 //! Workers through the queue.
 
 mod batch;
+mod breakers;
 mod cloud_tasks;
 mod flux;
 mod image_generation;

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::end::fault_of;
 use crate::{
     generation::{
-        RequestError,
         error::{FaultClass, ProviderError},
         pipeline::{Pipeline, millis},
         provider::{Output, Provider, Reference, Submission, Task, Work},
@@ -21,6 +20,7 @@ use crate::{
     models::{
         job_items::{Fault, Item, ItemChange},
         jobs::Claimed,
+        provider_gates::Passage,
         r2_files::NewFile,
     },
     storage::Share,
@@ -38,6 +38,8 @@ pub(super) struct Bench<'a> {
     /// Writes of one batch wait for each other in the database anyway; waiting here, they take one
     /// connection instead of one for each item.
     pub pen: Mutex<()>,
+    /// Held by the item that tries a provider out.
+    pub probe: Mutex<()>,
 }
 
 /// How an item stands after it was worked on.
@@ -101,14 +103,15 @@ impl Bench<'_> {
             .references
             .get_or_try_init(|| pipeline.references(self.picture))
             .await?;
-        self.heed_breaker().await?;
+        let probe = self.heed_breaker().await?;
         let input = self.input(item);
         let work = Work {
             input: &input,
             references,
         };
-        let submitted = pipeline.submit(self.job, self.provider, &work).await?;
-        let task = match submitted {
+        let submitted = pipeline.submit(self.job, self.provider, &work).await;
+        drop(probe);
+        let task = match submitted? {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
@@ -128,15 +131,28 @@ impl Bench<'_> {
         Ok(pipeline.first_looks(self.job, self.provider, &task).await?)
     }
 
-    /// A provider that is left alone gets no new items; what is upstream is looked after.
-    async fn heed_breaker(&self) -> Result<(), ProviderError> {
-        match self.pipeline.gates.check(&self.job.provider).await {
-            Err(RequestError::Suspended { retry_in, .. }) => {
-                let detail = "the provider is left alone for now";
-                Err(ProviderError::new(FaultClass::RateLimited, detail).after(Some(retry_in)))
+    /// A provider that is left alone gets no new items; what is upstream is looked after. After its
+    /// open time one item tries it out, and holds what is given until that is submitted; the others
+    /// wait for what comes of it.
+    async fn heed_breaker(&self) -> Result<Option<MutexGuard<'_, ()>>, ProviderError> {
+        let wait = |pause: Option<Duration>| {
+            let detail = "the provider is left alone for now";
+            Err(ProviderError::new(FaultClass::RateLimited, detail).after(pause))
+        };
+        // An item of this batch may be trying just now, as the job that the gate knows.
+        let probe = self.probe.try_lock();
+        match self.pipeline.gates.pass(self.job).await {
+            Ok(Passage::Open(rest_ms)) => {
+                wait(u64::try_from(rest_ms).ok().map(Duration::from_millis))
             }
-            // The breaker spares calls; not knowing it forbids none.
-            _ => Ok(()),
+            Ok(Passage::Waits) => wait(None),
+            Ok(Passage::Probe) => probe.map_or_else(|_| wait(None), |probe| Ok(Some(probe))),
+            Ok(Passage::Free) => Ok(None),
+            Err(error) => {
+                // The breaker spares calls; not knowing it forbids none.
+                tracing::warn!(%error, "the state of a provider could not be read");
+                Ok(None)
+            }
         }
     }
 

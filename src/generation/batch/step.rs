@@ -26,6 +26,10 @@ use crate::{
     },
 };
 
+/// Pause of a batch whose turn is over. What runs goes before what waits, so without it the batch would
+/// take the very slot that it gave back.
+const PAUSE_AFTER_TURN: Duration = Duration::from_secs(1);
+
 /// Where an item of this step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -184,6 +188,7 @@ impl Pipeline {
             let change = Change::batch_progress(progress, outcome(&items));
             self.settler().note(job, &change).await?;
         }
+        let width = width(&input, job);
         let mut picture = input.picture;
         let upstream_model = provider.upstream_model(&picture);
         picture.prompt.clear();
@@ -195,13 +200,20 @@ impl Pipeline {
             upstream_model: &upstream_model,
             references: OnceCell::new(),
             pen: Mutex::new(()),
+            probe: Mutex::new(()),
         };
         let turn = Duration::from_millis(self.settings.jobs.batch_turn_ms);
-        let board = work(&bench, Board::new(items, input.batch_size), turn).await?;
+        let started = Instant::now();
+        let board = Board::new(items, width);
+        let board = work(&bench, board, started, turn).await?;
         let Some(due) = board.next_due(true) else {
             return self.end_batch(job, None).await;
         };
-        let delay_ms = millis(due.saturating_duration_since(Instant::now()));
+        let mut pause = due.saturating_duration_since(Instant::now());
+        if started.elapsed() >= turn {
+            pause = pause.max(PAUSE_AFTER_TURN);
+        }
+        let delay_ms = millis(pause);
         self.settler()
             .reschedule_batch(job, &board.schedule(), delay_ms)
             .await
@@ -228,10 +240,23 @@ impl Pipeline {
     }
 }
 
+/// Items that may be upstream or worked on at the same time: as many as were asked for, and as many as
+/// the batch has places of its provider, if that has limits.
+fn width(input: &BatchInput, job: &Claimed) -> u32 {
+    match u32::try_from(job.places) {
+        Ok(places) if places > 0 => input.batch_size.min(places),
+        _ => input.batch_size,
+    }
+}
+
 /// Works on items until none is due any more. After its turn it begins no new ones, so that others
 /// get at the slot, and ends what it has begun.
-async fn work(bench: &Bench<'_>, mut board: Board, turn: Duration) -> Result<Board, JobError> {
-    let started = Instant::now();
+async fn work(
+    bench: &Bench<'_>,
+    mut board: Board,
+    started: Instant,
+    turn: Duration,
+) -> Result<Board, JobError> {
     let mut running = FuturesUnordered::new();
     let mut may_begin = true;
     loop {

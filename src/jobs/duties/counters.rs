@@ -1,5 +1,6 @@
 //! Duty: the counters behind the limits are what they count. They are kept by every change of a job;
-//! only a hand in the database can make them wrong.
+//! only a hand in the database, or a defect, can make them wrong. That stops no job, but limits are not
+//! kept meanwhile.
 
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ pub async fn run(bench: Arc<Bench>) -> Result<(), DbErr> {
         let txn = begin(&bench.db).await?;
         Entity::recount(&txn, &wrong).await?;
         txn.commit().await?;
-        tracing::warn!(
-            ?wrong,
-            "a counter of running jobs was wrong and is counted anew"
+        tracing::error!(
+            user.id = wrong.user_id.map(tracing::field::display),
+            provider.name = wrong.provider,
+            "a counter of waiting or running jobs was wrong and was counted anew"
         );
     }
     Ok(())

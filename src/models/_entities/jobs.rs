@@ -62,7 +62,7 @@ pub struct Model {
     pub completed_at: Option<DateTimeWithTimeZone>,
     pub turn: i64,
     pub cancel_requested_at: Option<DateTimeWithTimeZone>,
-    pub is_gated: bool,
+    pub places: i32,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -18,6 +18,8 @@ pub struct Model {
     pub trips: i32,
     pub open_until: Option<DateTimeWithTimeZone>,
     pub probe_until: Option<DateTimeWithTimeZone>,
+    pub poll_failures: i32,
+    pub probe_job: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -42,7 +42,7 @@ with job as (
     where id = $1 and user_id = $2 and status = 'PENDING'
     returning *
 ), lane as (
-    update event_sequences s set last_seq = s.last_seq + 1, waiting = s.waiting - 1
+    update event_sequences s set last_seq = s.last_seq + 1, waiting = greatest(0, s.waiting - 1)
     from job where s.user_id = job.user_id
     returning s.user_id, s.last_seq
 ), ",

@@ -38,6 +38,8 @@ pub struct Claimed {
     pub is_cancel_requested: bool,
     /// Its provider failed lately: a success has to be reported.
     pub is_provider_suspect: bool,
+    /// Tasks that it may have upstream at the same time; 0 when its provider has no limits.
+    pub places: i32,
     /// Whether it waited in the queue before: then the claim has an event.
     pub was_pending: bool,
     pub request_id: Option<String>,
@@ -77,6 +79,7 @@ impl FromQueryResult for Claimed {
             is_past_deadline: row.try_get(prefix, "is_past_deadline")?,
             is_cancel_requested: row.try_get(prefix, "is_cancel_requested")?,
             is_provider_suspect: row.try_get(prefix, "is_provider_suspect")?,
+            places: row.try_get(prefix, "places")?,
             was_pending: row.try_get(prefix, "was_pending")?,
             request_id: row.try_get(prefix, "request_id")?,
             correlation_id: row.try_get(prefix, "correlation_id")?,
@@ -109,26 +112,34 @@ pub struct Kept {
 /// locked before they count, so limits hold however many claims race. A lease that ran out counts as
 /// a rescue.
 ///
+/// A job takes as many of its provider's places as it may have tasks upstream, or as are left; at
+/// least one has to be. A batch that got fewer than it wants takes what is left whenever it goes on.
+///
 /// User and provider of a waiting job are looked up, not joined: a join is free to read and sort the
-/// whole queue, and does so when its statistics are from a time when the queue was empty.
+/// whole queue, and does so when its statistics are from a time when the queue was empty. The lock on
+/// the job lets rows be written that refer to it, such as its deliveries.
 const CLAIM: &str = concat!(
     "
 with resumed as (
-    select j.id, j.user_id, j.provider, false as starts, false as is_gated, false as ends,
+    select j.id, j.user_id, j.provider, false as starts, false as ends, j.places,
+           case when j.places > 0 then job_width(j) else 0 end as width, 0 as tasks,
            j.lease_owner is not null as was_leased
     from jobs j
     where j.queue = $1 and j.status = 'PROCESSING' and j.next_run_at <= now()
     order by j.next_run_at
     limit 1
-    for update skip locked
+    for no key update skip locked
 ), fresh as (
     select j.id, j.user_id, j.provider, true as starts,
-           coalesce((select g.max_running is not null or g.starts_per_minute is not null
-                            or g.open_until is not null
-                     from provider_gates g where g.provider = j.provider), false) as is_gated,
            j.cancel_requested_at is not null
                or coalesce(j.started_at is not null and j.deadline_at <= now() and (
                    select g.open_until > now() from provider_gates g where g.provider = j.provider), false) as ends,
+           0 as places,
+           case when (select g.max_running is not null or g.starts_per_minute is not null
+                             or g.open_until is not null
+                      from provider_gates g where g.provider = j.provider)
+               then job_width(j) else 0 end as width,
+           job_tasks(j) as tasks,
            false as was_leased
     from jobs j
     where not exists (select 1 from resumed)
@@ -140,24 +151,37 @@ with resumed as (
                select g.open_until > now() from provider_gates g where g.provider = j.provider)))
     order by j.priority desc, j.turn, j.created_at
     limit 1
-    for update of j skip locked
+    for no key update of j skip locked
 ), due as (
     select * from resumed union all select * from fresh
 ), lane as (
     update event_sequences s set
-        last_seq = s.last_seq + 1, waiting = s.waiting - 1, running = s.running + 1
+        last_seq = s.last_seq + 1, waiting = greatest(0, s.waiting - 1), running = s.running + 1
     from due
     where due.starts and s.user_id = due.user_id and (s.running < $4 or due.ends)
     returning s.user_id, s.last_seq
+), free as (
+    select g.provider, due.id as job_id, due.starts, due.tasks,
+           least(due.width - due.places, greatest(0, g.max_running - g.running)) as places
+    from due
+    left join lane on lane.user_id = due.user_id
+    join provider_gates g on g.provider = due.provider
+    where due.width > due.places and not due.ends
+      and case when due.starts then lane.user_id is not null and gate_is_open(g)
+               else g.running < g.max_running end
+    for no key update of g
 ), gate as (
     update provider_gates g set
-        running = g.running + 1,
-        tokens = case when g.starts_per_minute is null then g.tokens else gate_tokens(g) - 1 end,
-        refilled_at = now(),
-        probe_until = case when g.open_until is not null then now() + interval '1 minute' end
-    from due join lane on lane.user_id = due.user_id
-    where due.is_gated and not due.ends and g.provider = due.provider and gate_is_open(g)
-    returning g.provider
+        running = g.running + free.places,
+        tokens = case when free.starts and g.starts_per_minute is not null
+            then gate_tokens(g) - free.tasks else g.tokens end,
+        refilled_at = case when free.starts then now() else g.refilled_at end,
+        probe_until = case when free.starts and g.open_until is not null
+            then now() + interval '1 minute' else g.probe_until end,
+        probe_job = case when free.starts and g.open_until is not null then free.job_id else g.probe_job end
+    from free
+    where g.provider = free.provider
+    returning free.places
 ), job as (
     update jobs j set
         status = 'PROCESSING',
@@ -165,7 +189,7 @@ with resumed as (
         rescues = j.rescues + (case when due.was_leased then 1 else 0 end),
         lease_owner = $2,
         next_run_at = clock_timestamp() + $3 * interval '1 millisecond',
-        is_gated = case when due.starts then due.is_gated and not due.ends else j.is_gated end,
+        places = due.places + coalesce((select places from gate), 0),
         stage = case when due.starts and not due.ends then 'starting' else j.stage end,
         -- Waiting for a turn is not the job's fault: its time runs from the first claim.
         deadline_at = case when j.started_at is null and not due.ends
@@ -175,7 +199,7 @@ with resumed as (
     from due
     where j.id = due.id
       and (not due.starts or exists (select 1 from lane))
-      and (not due.is_gated or due.ends or exists (select 1 from gate))
+      and (not due.starts or due.width = 0 or due.ends or exists (select 1 from gate))
     returning j.*
 ), ",
     event!(),
@@ -186,8 +210,8 @@ select job.id is not null as is_claimed,
        job.warnings, job.cost, job.claim_no, job.tries, job.rescues, job.upstream_id, job.upstream,
        job.upstream_since, job.deadline_at <= clock_timestamp() as is_past_deadline,
        due.starts as was_pending, job.cancel_requested_at is not null as is_cancel_requested,
-       coalesce(g.failures > 0 or g.open_until is not null, false) as is_provider_suspect,
-       job.request_id, job.correlation_id
+       coalesce(g.failures > 0 or g.poll_failures > 0 or g.open_until is not null, false) as is_provider_suspect,
+       job.places, job.request_id, job.correlation_id
 from due left join job on job.id = due.id left join provider_gates g on g.provider = due.provider"
 );
 
