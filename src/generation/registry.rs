@@ -10,7 +10,9 @@ use super::{
     RequestError,
     kit::Access,
     provider::Provider,
-    providers::{demo::Demo, flux::Flux, luma::Luma, recraft::Recraft, reve::Reve, runway::Runway},
+    providers::{
+        demo::Demo, flux::Flux, grok::Grok, ideogram::Ideogram, luma::Luma, qwen::Qwen, recraft::Recraft, reve::Reve, runway::Runway, seedream::Seedream,
+    },
     request::Kind,
 };
 use crate::{
@@ -30,6 +32,10 @@ const PROVIDERS: &[(&str, Make)] = &[
     ("recraft", |access| Arc::new(Recraft::new(access))),
     ("reve", |access| Arc::new(Reve::new(access))),
     ("runway", |access| Arc::new(Runway::new(access))),
+    ("grok", |access| Arc::new(Grok::new(access))),
+    ("ideogram", |access| Arc::new(Ideogram::new(access))),
+    ("qwen", |access| Arc::new(Qwen::new(access))),
+    ("seedream", |access| Arc::new(Seedream::new(access))),
 ];
 
 /// The providers that are set up in this process.
