@@ -9,12 +9,15 @@ use crate::{
     generation::{
         RequestError,
         error::ProviderError,
-        kit::{Access, Api, KeyIn, Reply, Verdict, data_url, decode, encode},
-        provider::{Checked, Output, Pace, Provider, Submission, Work},
+        kit::{Access, Api, KeyIn, Reply, Verdict, check_picture, data_url, decode, encode},
+        provider::{Checked, GivenPicture, Output, Pace, Provider, Submission, Work},
         request::{Input, Kind},
     },
     net::Policy,
 };
+
+/// Largest picture that a call takes, megabytes.
+const MAX_PICTURE: u64 = 20;
 
 /// The Grok picture models.
 pub struct Grok {
@@ -127,6 +130,10 @@ impl Provider for Grok {
             outputs: plan.outputs,
             warnings: plan.warnings,
         })
+    }
+
+    fn check_given(&self, _input: &Input, given: &GivenPicture) -> Result<(), RequestError> {
+        check_picture(given, MAX_PICTURE, false)
     }
 
     fn upstream_model(&self, input: &Input) -> String {

@@ -11,16 +11,16 @@ use crate::{
     generation::{
         RequestError,
         error::{FaultClass, ProviderError},
-        kit::{Access, Api, Form, KeyIn, Reply, Verdict},
-        provider::{Checked, Output, Pace, Provider, Reference, Submission, Work},
+        kit::{Access, Api, Form, KeyIn, Reply, Verdict, check_picture},
+        provider::{Checked, GivenPicture, Output, Pace, Provider, Reference, Submission, Work},
         request::{Input, Kind},
     },
     net::Policy,
     storage::ImageKind,
 };
 
-/// Largest picture that a call takes, bytes.
-const MAX_PICTURE_BYTES: usize = 10 * 1024 * 1024;
+/// Largest picture that a call takes, megabytes.
+const MAX_PICTURE: u64 = 10;
 
 /// The Ideogram models.
 pub struct Ideogram {
@@ -95,18 +95,10 @@ fn pictures(answer: Answer) -> Result<Vec<Output>, ProviderError> {
     })
 }
 
-fn picture<'a>(references: &'a [Reference], n: usize) -> Result<&'a Reference, ProviderError> {
-    let bad = |detail: &str| ProviderError::new(FaultClass::BadInput, detail);
-    let reference = references
+fn picture(references: &[Reference], n: usize) -> Result<&Reference, ProviderError> {
+    references
         .get(n)
-        .ok_or_else(|| bad("a picture is missing"))?;
-    if reference.bytes.len() > MAX_PICTURE_BYTES {
-        return Err(bad("a picture is larger than 10 MB"));
-    }
-    if reference.mime_type == "image/gif" {
-        return Err(bad("a picture is a GIF"));
-    }
-    Ok(reference)
+        .ok_or_else(|| ProviderError::new(FaultClass::BadInput, "a picture is missing"))
 }
 
 #[async_trait]
@@ -121,6 +113,10 @@ impl Provider for Ideogram {
             outputs: plan.outputs,
             warnings: plan.warnings,
         })
+    }
+
+    fn check_given(&self, _input: &Input, given: &GivenPicture) -> Result<(), RequestError> {
+        check_picture(given, MAX_PICTURE, false)
     }
 
     fn upstream_model(&self, input: &Input) -> String {

@@ -11,8 +11,8 @@ use crate::{
     generation::{
         RequestError,
         error::ProviderError,
-        kit::{Access, Api, KeyIn, Verdict, data_url, encode, repeated},
-        provider::{Checked, Output, Pace, Provider, Submission, Work},
+        kit::{Access, Api, KeyIn, Verdict, check_picture, data_url, encode, repeated},
+        provider::{Checked, GivenPicture, Output, Pace, Provider, Submission, Work},
         request::{Input, Kind},
     },
     net::Policy,
@@ -20,6 +20,8 @@ use crate::{
 
 /// Calls that are made at the same time for a request that needs several.
 const WIDTH: usize = 4;
+/// Largest picture that a call takes, megabytes.
+const MAX_PICTURE: u64 = 10;
 
 /// The Qwen picture models.
 pub struct Qwen {
@@ -100,6 +102,10 @@ impl Provider for Qwen {
             outputs: plan.outputs,
             warnings: plan.warnings,
         })
+    }
+
+    fn check_given(&self, _input: &Input, given: &GivenPicture) -> Result<(), RequestError> {
+        check_picture(given, MAX_PICTURE, true)
     }
 
     fn upstream_model(&self, input: &Input) -> String {

@@ -13,8 +13,8 @@ use crate::{
     generation::{
         RequestError,
         error::ProviderError,
-        kit::{Access, Api, KeyIn, Verdict, data_url, encode, repeated},
-        provider::{Checked, Output, Pace, Provider, Submission, Work},
+        kit::{Access, Api, KeyIn, Verdict, check_picture, data_url, encode, repeated},
+        provider::{Checked, GivenPicture, Output, Pace, Provider, Submission, Work},
         request::{Input, Kind},
     },
     net::Policy,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Calls that are made at the same time for a request that needs several.
 const WIDTH: usize = 4;
+/// Largest picture that a call takes, megabytes.
+const MAX_PICTURE: u64 = 10;
 
 /// The Seedream models.
 pub struct Seedream {
@@ -105,6 +107,11 @@ impl Provider for Seedream {
             outputs: plan.outputs,
             warnings: plan.warnings,
         })
+    }
+
+    fn check_given(&self, _input: &Input, given: &GivenPicture) -> Result<(), RequestError> {
+        check_picture(given, MAX_PICTURE, true)?;
+        size::check_sides(given.sides)
     }
 
     fn upstream_model(&self, input: &Input) -> String {

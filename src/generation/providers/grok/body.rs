@@ -67,15 +67,21 @@ pub fn plan(input: &Input, model: &str, references: usize) -> Result<Plan, Reque
     body.insert("n".to_owned(), outputs.into());
     body.insert("response_format".to_owned(), "b64_json".into());
     let images = options.references(references, MAX_IMAGES);
-    if images != 1 || is_second {
-        if options.common().size.is_some() {
+    let (size, has_ratio) = (options.common().size, options.common().ratio.is_some());
+    if images == 1 && !is_second {
+        options.sizes_itself();
+        if size.is_some() || has_ratio {
+            options.warn("This model keeps the aspect ratio of the given picture.");
+        }
+    } else {
+        if size.is_some() {
             options.warn("This model takes no size in pixels; only the aspect ratio is used.");
         }
         if let Some(ratio) = options.ratio(RATIOS) {
             body.insert("aspect_ratio".to_owned(), ratio.into());
         }
     }
-    let resolution = match options.common().size {
+    let resolution = match size {
         Some((width, height)) => (width.max(height) > LARGE_SIDE).then_some("2k"),
         None => options.choice("resolution", &["1k", "2k"])?,
     };

@@ -46,6 +46,29 @@ pub const FROM_1K_TO_2K: Bounds = Bounds::Area {
 };
 /// The longest a picture may be, as a ratio of its sides.
 const MAX_RATIO: f64 = 16.0;
+/// Bounds of a given picture: its sides are above this, its area at most that, pixels.
+const LEAST_SIDE: u32 = 14;
+const MOST_GIVEN: f64 = 36_000_000.0;
+
+/// Checks the sides of a given picture, pixels.
+///
+/// # Errors
+/// [`RequestError::InvalidReference`] for one that the models refuse.
+pub fn check_sides((width, height): (u32, u32)) -> Result<(), RequestError> {
+    let (a, b) = (f64::from(width), f64::from(height));
+    let is_taken = width > LEAST_SIDE
+        && height > LEAST_SIDE
+        && a * b <= MOST_GIVEN
+        && a / b <= MAX_RATIO
+        && b / a <= MAX_RATIO;
+    if is_taken {
+        return Ok(());
+    }
+    Err(RequestError::InvalidReference(format!(
+        "This model takes pictures with sides above {LEAST_SIDE} pixels, at most 36 megapixels, and none \
+         longer than 16:1."
+    )))
+}
 
 /// The size parameter of a request.
 ///
