@@ -137,11 +137,18 @@ fn aspect_ratio(value: &Value) -> Result<(f64, f64), RequestError> {
         .ok_or_else(|| invalid("aspect_ratio must be like 1:1, 16:9, or 16x9".to_owned()))
 }
 
-/// Two positive whole numbers around `:`, `x` or `*`.
+/// Two positive numbers around `:`, `x` or `*`; some phones' screens are `19.5:9`.
 fn pair(text: &str) -> Option<(f64, f64)> {
     let (a, b) = text.trim().split_once([':', 'x', 'X', '*'])?;
-    let number = |text: &str| text.trim().parse::<u32>().ok().filter(|number| *number > 0);
-    Some((f64::from(number(a)?), f64::from(number(b)?)))
+    let number = |text: &str| {
+        let text = text.trim();
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let number = text.parse::<f64>().ok().filter(|_| is_plain)?;
+        (0.01..=1e6).contains(&number).then_some(number)
+    };
+    Some((number(a)?, number(b)?))
 }
 
 fn pixels(a: f64, b: f64) -> Option<(u32, u32)> {

@@ -208,7 +208,7 @@ impl Pipeline {
         provider: &dyn Provider,
         input: &Input,
     ) -> Result<Option<Vec<Output>>, StepError> {
-        let (references, _share) = self.references(input).await?;
+        let (references, _share) = self.references(provider, input).await?;
         let work = Work {
             input,
             references: &references,

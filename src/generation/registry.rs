@@ -10,7 +10,9 @@ use super::{
     RequestError,
     kit::Access,
     provider::Provider,
-    providers::{demo::Demo, flux::Flux},
+    providers::{
+        demo::Demo, flux::Flux, grok::Grok, ideogram::Ideogram, luma::Luma, qwen::Qwen, recraft::Recraft, reve::Reve, runway::Runway, seedream::Seedream,
+    },
     request::Kind,
 };
 use crate::{
@@ -24,7 +26,17 @@ type Make = fn(Access) -> Arc<dyn Provider>;
 
 /// Every provider: the name stored with jobs, and how it is made. A name may have several lines, one
 /// for each kind of work.
-const PROVIDERS: [(&str, Make); 1] = [("flux", |access| Arc::new(Flux::new(access)))];
+const PROVIDERS: &[(&str, Make)] = &[
+    ("flux", |access| Arc::new(Flux::new(access))),
+    ("luma", |access| Arc::new(Luma::new(access))),
+    ("recraft", |access| Arc::new(Recraft::new(access))),
+    ("reve", |access| Arc::new(Reve::new(access))),
+    ("runway", |access| Arc::new(Runway::new(access))),
+    ("grok", |access| Arc::new(Grok::new(access))),
+    ("ideogram", |access| Arc::new(Ideogram::new(access))),
+    ("qwen", |access| Arc::new(Qwen::new(access))),
+    ("seedream", |access| Arc::new(Seedream::new(access))),
+];
 
 /// The providers that are set up in this process.
 pub struct Registry {
@@ -40,7 +52,7 @@ impl Registry {
     /// When an HTTP client cannot be made.
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
         let mut providers = BTreeMap::new();
-        for (name, make) in PROVIDERS {
+        for (name, make) in PROVIDERS.iter().copied() {
             let Some(account) = settings.providers.get(account_of(name)) else {
                 continue;
             };

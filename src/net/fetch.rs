@@ -32,6 +32,7 @@ mod policy;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use policy::{Credential, Hosts, Policy};
 pub use resolve::{Lookup, LookupAnswer, SystemLookup};

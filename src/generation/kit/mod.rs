@@ -7,13 +7,15 @@ mod form;
 mod judge;
 mod options;
 mod pictures;
+mod repeat;
 
 pub use access::{Access, Api, KeyIn};
 pub use call::{Answer, Call};
 pub use form::Form;
 pub use judge::{Judge, Reply, Verdict};
 pub use options::{Options, nearest_ratio, nearest_size};
-pub use pictures::{data_url, decode, encode};
+pub use pictures::{check_picture, data_url, decode, encode};
+pub use repeat::repeated;
 
 use super::{
     RequestError,

@@ -6,9 +6,13 @@ use base64::{
 };
 
 use super::blocking;
-use crate::generation::{
-    error::{FaultClass, ProviderError},
-    provider::{Output, Reference},
+use crate::{
+    generation::{
+        RequestError,
+        error::{FaultClass, ProviderError},
+        provider::{GivenPicture, Output, Reference},
+    },
+    storage::ImageKind,
 };
 
 /// Takes padding or leaves it, as APIs do.
@@ -16,6 +20,28 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Checks a given picture by its size and type.
+///
+/// # Errors
+/// [`RequestError::InvalidReference`] for one that is too large, or a GIF where those are not taken.
+pub fn check_picture(
+    given: &GivenPicture,
+    max_megabytes: u64,
+    takes_gifs: bool,
+) -> Result<(), RequestError> {
+    if given.kind == ImageKind::Gif && !takes_gifs {
+        return Err(RequestError::InvalidReference(
+            "This model takes PNG, JPEG and WebP pictures, no GIF.".to_owned(),
+        ));
+    }
+    if given.size_bytes > max_megabytes.saturating_mul(1024 * 1024) {
+        return Err(RequestError::InvalidReference(format!(
+            "This model takes pictures of at most {max_megabytes} MB."
+        )));
+    }
+    Ok(())
+}
 
 /// The given pictures as base64.
 ///
