@@ -144,6 +144,9 @@ impl Pipeline {
             )));
         }
         let checked = check(&order, provider.as_ref())?;
+        if order.given.len() > 0 {
+            self.check_reach(provider.as_ref())?;
+        }
         let cost = i64::from(checked.outputs).saturating_mul(order.price);
         // The transaction below decides; this only spares downloads and uploads where it is hopeless.
         let grace = self.settings.credits.grace;
@@ -231,8 +234,9 @@ impl Pipeline {
             }
             Given::Addresses(given) => self.pictures_at(user.id, given).await?,
         };
-        if order.input.kind == Kind::Upscale {
-            for image in &images {
+        for image in &images {
+            provider.check_given(&order.input, &image.given())?;
+            if order.input.kind == Kind::Upscale {
                 provider.check_source(&order.input, image.sides)?;
             }
         }

@@ -206,7 +206,7 @@ impl Pipeline {
         provider: &dyn Provider,
         input: &Input,
     ) -> Result<Option<Vec<Output>>, StepError> {
-        let references = self.references(input).await?;
+        let references = self.references(provider, input).await?;
         let work = Work {
             input,
             references: &references,

@@ -12,7 +12,7 @@ use super::{
     error::{FaultClass, ProviderError},
     request::{Input, Kind},
 };
-use crate::net::Policy;
+use crate::{net::Policy, settings::Secret, storage::ImageKind};
 
 /// What a provider says to a request before it is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,35 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
-/// A reference image with its bytes.
+/// How a provider takes given pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReferenceForm {
+    #[default]
+    Bytes,
+    /// Addresses where it can fetch them for a while without credentials.
+    Address {
+        /// The provider runs on this machine, as stand-ins do: it may fetch from loopback.
+        is_local: bool,
+    },
+}
+
+/// A reference image, in the form that its provider wants.
 #[derive(Debug, Clone)]
 pub struct Reference {
+    /// Empty for a provider that takes addresses.
     pub bytes: Bytes,
     pub mime_type: String,
+    /// A signed address of ours, for a provider that takes addresses.
+    pub url: Option<Secret>,
+}
+
+/// A given picture as it is known before admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenPicture {
+    pub kind: ImageKind,
+    /// Width and height, pixels.
+    pub sides: (u32, u32),
+    pub size_bytes: u64,
 }
 
 /// One result, or one set of results, to make.
@@ -99,6 +123,19 @@ pub trait Provider: Send + Sync {
     /// [`RequestError::InvalidReference`] for one that the provider would refuse.
     fn check_source(&self, _input: &Input, _sides: (u32, u32)) -> Result<(), RequestError> {
         Ok(())
+    }
+
+    /// Checks each given picture of a request.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidReference`] for one that the provider would refuse.
+    fn check_given(&self, _input: &Input, _given: &GivenPicture) -> Result<(), RequestError> {
+        Ok(())
+    }
+
+    /// How it takes given pictures.
+    fn reference_form(&self) -> ReferenceForm {
+        ReferenceForm::Bytes
     }
 
     /// Model id upstream, as stored with the file.

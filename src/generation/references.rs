@@ -11,7 +11,12 @@ use bytes::Bytes;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
 
-use super::{RequestError, pipeline::Pipeline, request::StoredReference};
+use super::{
+    RequestError,
+    pipeline::Pipeline,
+    provider::{GivenPicture, Provider, ReferenceForm},
+    request::StoredReference,
+};
 use crate::{
     jobs::JobError,
     models::{object_deletions, r2_files},
@@ -41,6 +46,16 @@ const IMAGE_OPTIONS: [&str; 9] = [
     "input_image_8",
 ];
 
+/// Options that hold pictures somewhere inside, beside settings such as their weights.
+const NESTED_IMAGE_OPTIONS: [&str; 4] = [
+    "image_ref",
+    "style_ref",
+    "character_ref",
+    "modify_image_ref",
+];
+/// How an option refers to a picture that was taken out of it: this and its place among all.
+const PLACE_PREFIX: &str = "reference:";
+
 const PERMISSIVE: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PERMISSIVE);
@@ -53,6 +68,18 @@ pub struct ReferenceImage {
     pub kind: ImageKind,
     /// Width and height, pixels.
     pub sides: (u32, u32),
+}
+
+impl ReferenceImage {
+    /// What its provider judges before admission.
+    #[must_use]
+    pub fn given(&self) -> GivenPicture {
+        GivenPicture {
+            kind: self.kind,
+            sides: self.sides,
+            size_bytes: u64::try_from(self.bytes.len()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// Looks at the given pictures of a request one after the other, with the limits of one and of all.
@@ -97,7 +124,8 @@ impl<'a> Inspection<'a> {
 }
 
 /// Everything in a request that is an image, in the providers' order: `imageBase64`, `references`,
-/// then images among the options, which are taken out of them.
+/// then images among the options, which are taken out of them. Inside an option that says more of
+/// its pictures than that they are there, each leaves its place (see [`place_of`]).
 #[must_use]
 pub fn sources(
     image_base64: Option<String>,
@@ -118,7 +146,44 @@ pub fn sources(
             sources.push((name.to_owned(), text));
         }
     }
+    for name in NESTED_IMAGE_OPTIONS {
+        if let Some(value) = options.get_mut(name) {
+            take_nested(name, value, &mut sources);
+        }
+    }
     sources
+}
+
+/// Takes every picture out of an option's value and leaves its place among `sources` instead.
+fn take_nested(name: &str, value: &mut Value, sources: &mut Vec<(String, String)>) {
+    match value {
+        Value::String(text) => {
+            if ["http://", "https://", "data:"]
+                .iter()
+                .any(|scheme| text.starts_with(scheme))
+            {
+                let place = format!("{PLACE_PREFIX}{}", sources.len());
+                sources.push((name.to_owned(), std::mem::replace(text, place)));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                take_nested(&format!("{name}.{index}"), item, sources);
+            }
+        }
+        Value::Object(fields) => {
+            for (field, item) in fields {
+                take_nested(&format!("{name}.{field}"), item, sources);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The place among all given pictures of the one that an option refers to.
+#[must_use]
+pub fn place_of(text: &str) -> Option<usize> {
+    text.strip_prefix(PLACE_PREFIX)?.parse().ok()
 }
 
 /// Decodes or fetches every source and checks that it is a picture.
@@ -145,6 +210,22 @@ pub async fn load(
 }
 
 impl Pipeline {
+    /// A provider that takes addresses of pictures must be able to reach our bucket.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidReference`].
+    pub(super) fn check_reach(&self, provider: &dyn Provider) -> Result<(), RequestError> {
+        let is_remote = provider.reference_form() == ReferenceForm::Address { is_local: false };
+        if is_remote && self.storage.is_loopback() {
+            return Err(RequestError::InvalidReference(
+                "This model fetches reference images, and this server's file store cannot be reached \
+                 from outside. Please use it without reference images or choose another model."
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// The pictures at addresses: a live file of this user is read from the bucket, everything else
     /// through the guarded fetcher.
     ///

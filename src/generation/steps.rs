@@ -11,13 +11,18 @@ use super::{
     error::{FaultClass, ProviderError},
     measure::measured,
     pipeline::Pipeline,
-    provider::{Output, Provider, Reference, Status, Submission, Task, Work},
+    provider::{Output, Provider, Reference, ReferenceForm, Status, Submission, Task, Work},
     request::{Input, Kind},
 };
 use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
-    storage::{MediaKind, ObjectKey},
+    settings::Secret,
+    storage::{MediaKind, ObjectKey, StorageError},
 };
+
+/// How long an address of a given picture lives beyond the generation that it is for: a batch
+/// submits its items one after the other.
+const ADDRESS_GRACE: Duration = Duration::from_mins(30);
 
 /// Looks right after a submission, so that fast upstreams are answered fast; later polls hold no
 /// slot.
@@ -139,19 +144,31 @@ impl Pipeline {
         }
     }
 
-    /// Reads the given pictures of a job from the bucket.
-    pub(super) async fn references(&self, input: &Input) -> Result<Vec<Reference>, ProviderError> {
+    /// The given pictures of a job in the form that its provider takes: read from the bucket, or as
+    /// addresses that are signed for the length of a generation. Addresses go to the provider only.
+    pub(super) async fn references(
+        &self,
+        provider: &dyn Provider,
+        input: &Input,
+    ) -> Result<Vec<Reference>, ProviderError> {
+        let failed =
+            |error: StorageError| ProviderError::new(FaultClass::Transient, error.to_string());
         let mut references = Vec::with_capacity(input.references.len());
         for stored in &input.references {
             let key = ObjectKey::parse(&stored.key)
                 .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
-            let bytes =
-                self.storage.read(&key).await.map_err(|error| {
-                    ProviderError::new(FaultClass::Transient, error.to_string())
-                })?;
+            let (bytes, url) = match provider.reference_form() {
+                ReferenceForm::Bytes => (self.storage.read(&key).await.map_err(failed)?, None),
+                ReferenceForm::Address { .. } => {
+                    let life = provider.pace().budget.saturating_add(ADDRESS_GRACE);
+                    let url = self.storage.presign_get(&key, life).await.map_err(failed)?;
+                    (Vec::new(), Some(Secret::from(url)))
+                }
+            };
             references.push(Reference {
                 bytes: bytes.into(),
                 mime_type: stored.mime_type.clone(),
+                url,
             });
         }
         Ok(references)

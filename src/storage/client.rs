@@ -17,6 +17,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use loco_rs::app::AppContext;
+use url::Url;
 
 use super::{ObjectKey, StorageError};
 use crate::settings;
@@ -40,6 +41,7 @@ pub struct Storage {
     client: Client,
     bucket: String,
     public_base: RwLock<String>,
+    is_loopback: bool,
 }
 
 impl Storage {
@@ -61,6 +63,7 @@ impl Storage {
             }
         };
         let limit = Duration::from_millis(storage.timeout_ms);
+        let is_loopback = Url::parse(&endpoint).is_ok_and(|url| settings::is_loopback(&url));
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -93,6 +96,7 @@ impl Storage {
             client: Client::from_conf(config),
             bucket: storage.bucket.clone(),
             public_base: RwLock::new(base.trim_end_matches('/').to_owned()),
+            is_loopback,
         })
     }
 
@@ -104,6 +108,12 @@ impl Storage {
         ctx.shared_store
             .get::<Arc<Self>>()
             .ok_or_else(|| loco_rs::Error::string("the storage client is missing from the context"))
+    }
+
+    /// Whether only this machine can fetch from it: signed addresses are of no use elsewhere.
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.is_loopback
     }
 
     /// Sets the public base once the listener's real port is known.

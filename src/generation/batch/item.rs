@@ -98,7 +98,7 @@ impl Bench<'_> {
         let pipeline = self.pipeline;
         let references = self
             .references
-            .get_or_try_init(|| pipeline.references(self.picture))
+            .get_or_try_init(|| pipeline.references(self.provider, self.picture))
             .await?;
         self.heed_breaker().await?;
         let input = self.input(item);
