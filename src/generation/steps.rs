@@ -160,7 +160,10 @@ impl Pipeline {
             let (bytes, url) = match provider.reference_form() {
                 ReferenceForm::Bytes => (self.storage.read(&key).await.map_err(failed)?, None),
                 ReferenceForm::Address { .. } => {
-                    let life = provider.pace().budget.saturating_add(ADDRESS_GRACE);
+                    let life = provider
+                        .pace(input.kind)
+                        .budget
+                        .saturating_add(ADDRESS_GRACE);
                     let url = self.storage.presign_get(&key, life).await.map_err(failed)?;
                     (Vec::new(), Some(Secret::from(url)))
                 }

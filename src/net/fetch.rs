@@ -30,6 +30,7 @@ mod policy;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use policy::{Hosts, Policy};
 pub use resolve::{Lookup, LookupAnswer, SystemLookup};

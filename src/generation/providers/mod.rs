@@ -2,3 +2,7 @@
 
 pub mod demo;
 pub mod flux;
+pub mod luma;
+pub mod recraft;
+pub mod reve;
+pub mod runway;
