@@ -1,10 +1,12 @@
 //! Workers through the queue.
 
+mod addresses;
 mod batch;
 mod cloud_tasks;
 mod flux;
 mod image_generation;
 mod limits;
 mod retention;
+mod runway;
 mod upscale;
 mod video;
