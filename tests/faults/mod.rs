@@ -5,3 +5,4 @@ mod keyed;
 mod kill;
 mod long;
 mod start;
+mod upstream;

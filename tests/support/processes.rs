@@ -129,6 +129,18 @@ impl Installation<'_> {
         Process(child)
     }
 
+    /// Starts a worker process with further variables.
+    pub fn worker_with(&self, variables: &[(&str, &str)]) -> Process {
+        let child = self
+            .command(&["start", "--worker", "--no-banner"])
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
     /// Starts a process in any mode.
     pub fn start(&self, arguments: &[&str], port: u16, pushed: Option<&Pushed<'_>>) -> Process {
         let mut command = self.command(&[&["start", "--no-banner"], arguments].concat());

@@ -1,5 +1,6 @@
 //! Workers through the queue.
 
+mod addresses;
 mod batch;
 mod breakers;
 mod cloud_tasks;
@@ -7,5 +8,6 @@ mod flux;
 mod image_generation;
 mod limits;
 mod retention;
+mod runway;
 mod upscale;
 mod video;

@@ -130,7 +130,7 @@ impl Recraft {
 
 const FORMATS: [&str; 2] = ["png", "webp"];
 /// The fields beside a picture.
-const FORM_FIELDS: [&str; 10] = [
+const FORM_FIELDS: [&str; 11] = [
     "prompt",
     "model",
     "n",
@@ -139,6 +139,7 @@ const FORM_FIELDS: [&str; 10] = [
     "image_format",
     "strength",
     "style",
+    "substyle",
     "style_id",
     "negative_prompt",
 ];
