@@ -225,6 +225,8 @@ pub struct Generation {
     /// Whether users' addresses of pictures may be on this machine; for tests.
     pub loopback_references: bool,
     pub max_result_bytes: u64,
+    /// The same for videos, which are never in memory as a whole.
+    pub max_video_bytes: u64,
     pub breaker: Breaker,
 }
 

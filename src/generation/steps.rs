@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
+    net::Policy,
     settings::Secret,
-    storage::{MediaKind, ObjectKey, StorageError},
+    storage::{MediaKind, ObjectKey, Parts, StorageError, UploadError, upload::PART_BYTES},
 };
 
 /// How long an address of a given picture lives beyond the generation that it is for: a batch
@@ -183,30 +184,22 @@ impl Pipeline {
         place: &Place<'_>,
         output: Output,
     ) -> Result<NewFile, ProviderError> {
-        let Place {
-            job, input, n: no, ..
-        } = place;
-        let bytes = self.fetch(job, place.provider, output).await?;
-        let media = MediaKind::of(&bytes)
-            .filter(|media| input.kind.gives(*media))
-            .ok_or_else(|| {
-                let detail = format!("the result is not one of {}", input.kind.noun());
-                ProviderError::new(FaultClass::BadUpstream, detail).forgetting_task()
-            })?;
-        let folder = input.kind.folder();
-        let key = ObjectKey::of_job(folder, job.user_id, job.id, *no, media.extension());
-        let file_size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        self.storage
-            .put(&key, bytes, media.mime())
-            .await
-            .map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))?;
+        let Place { job, input, .. } = place;
+        let stored = match output {
+            Output::Bytes(bytes) => self.store_bytes(place, bytes).await?,
+            Output::Url(url) => {
+                let policy = place.provider.result_policy(self.max_result_bytes(input.kind));
+                let stored = self.store_url(place, &url, &policy);
+                measured(&job.provider, "fetch", stored).await?
+            }
+        };
         Ok(NewFile {
             id: Uuid::new_v4(),
             user_id: job.user_id,
-            file_name: key.file_name().to_owned(),
-            object_key: key.as_str().to_owned(),
-            file_size,
-            mime_type: media.mime().to_owned(),
+            file_name: stored.key.file_name().to_owned(),
+            object_key: stored.key.as_str().to_owned(),
+            file_size: i64::try_from(stored.size_bytes).unwrap_or(i64::MAX),
+            mime_type: stored.media.mime().to_owned(),
             prompt: (!input.prompt.is_empty()).then(|| input.prompt.clone()),
             provider: Some(job.provider.clone()),
             model: Some(place.upstream_model.to_owned()),
@@ -218,21 +211,77 @@ impl Pipeline {
         })
     }
 
-    async fn fetch(
-        &self,
-        job: &Claimed,
-        provider: &dyn Provider,
-        output: Output,
-    ) -> Result<Bytes, ProviderError> {
-        match output {
-            Output::Bytes(bytes) => Ok(bytes),
-            Output::Url(url) => {
-                let policy = provider.result_policy(self.settings.generation.max_result_bytes);
-                measured(&job.provider, "fetch", async {
-                    Ok(self.fetcher.fetch(&url, &policy).await?.bytes)
-                })
-                .await
-            }
+    /// Largest result that is fetched, bytes.
+    fn max_result_bytes(&self, kind: Kind) -> u64 {
+        let limits = &self.settings.generation;
+        match kind {
+            Kind::Video => limits.max_video_bytes,
+            Kind::Image | Kind::Upscale | Kind::Scene => limits.max_result_bytes,
         }
+    }
+
+    async fn store_bytes(&self, place: &Place<'_>, bytes: Bytes) -> Result<Stored, ProviderError> {
+        let (media, key) = place.media_and_key(&bytes)?;
+        let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let put = self.storage.put(&key, bytes, media.mime()).await;
+        put.map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))?;
+        Ok(Stored {
+            media,
+            key,
+            size_bytes,
+        })
+    }
+
+    /// Streams a result from its address into the bucket. The type is told by the first part; only a
+    /// part of it is in memory at any time, and nothing is left of one that is cut.
+    async fn store_url(
+        &self,
+        place: &Place<'_>,
+        url: &str,
+        policy: &Policy,
+    ) -> Result<Stored, ProviderError> {
+        let mut opened = self.fetcher.open(url, policy).await?;
+        let mut parts = Parts::new(&mut opened.body);
+        let first = parts.next().await?;
+        let (media, key) = place.media_and_key(&first)?;
+        if first.len() == PART_BYTES {
+            // A worker that died may have left its own beginning.
+            self.storage.abort_uploads(key.as_str()).await;
+        }
+        let put = self.storage.put_parts(&key, first, parts, media.mime());
+        let size_bytes = put.await.map_err(|error| match error {
+            UploadError::Body(error) => error.into(),
+            UploadError::Storage(error) => {
+                ProviderError::new(FaultClass::Transient, error.to_string())
+            }
+        })?;
+        Ok(Stored {
+            media,
+            key,
+            size_bytes,
+        })
+    }
+}
+
+/// A result in the bucket.
+struct Stored {
+    media: MediaKind,
+    key: ObjectKey,
+    size_bytes: u64,
+}
+
+impl Place<'_> {
+    /// What a result is by its first bytes, and where it goes.
+    fn media_and_key(&self, bytes: &[u8]) -> Result<(MediaKind, ObjectKey), ProviderError> {
+        let (job, kind) = (self.job, self.input.kind);
+        let media = MediaKind::of(bytes)
+            .filter(|media| kind.gives(*media))
+            .ok_or_else(|| {
+                let detail = format!("the result is not one of {}", kind.noun());
+                ProviderError::new(FaultClass::BadUpstream, detail).forgetting_task()
+            })?;
+        let folder = kind.folder();
+        let key = ObjectKey::of_job(folder, job.user_id, job.id, self.n, media.extension());
+        Ok((media, key))
     }
 }

@@ -7,9 +7,9 @@
 //! sits in the client's resolver, so there is no second lookup to win a race
 //! against.
 //!
-//! It must not send credentials, cookies or a referrer, must not use a proxy,
-//! and must not interpret what it fetched: the bytes and the content type are
-//! claims of a stranger.
+//! It must not send cookies or a referrer, nor a credential but the one that the
+//! policy binds to an origin, must not use a proxy, and must not interpret what
+//! it fetched: the bytes and the content type are claims of a stranger.
 
 use std::fmt;
 use std::future::Future;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use tokio::time::{Instant, Sleep};
 use url::Url;
 
@@ -29,10 +29,12 @@ use super::client::{NetError, Timeouts, builder, take_from};
 mod policy;
 mod resolve;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
 mod upload;
 
-pub use policy::{Hosts, Policy};
+pub use policy::{Credential, Hosts, Policy};
 pub use resolve::{Lookup, LookupAnswer, SystemLookup};
 
 use policy::{MAX_URL_BYTES, check, parse};
@@ -40,6 +42,8 @@ use resolve::{Filtered, Zone};
 
 /// The longest total limit; it keeps the deadline arithmetic in range.
 const MAX_TOTAL: Duration = Duration::from_hours(24);
+/// The one port of the public internet that is fetched from.
+const PUBLIC_PORT: u16 = 443;
 
 /// A body that was fetched whole.
 #[derive(Clone)]
@@ -90,6 +94,7 @@ pub struct GuardedFetcher {
     // not know which policy the request came with.
     public: reqwest::Client,
     loopback: reqwest::Client,
+    public_port: u16,
 }
 
 impl GuardedFetcher {
@@ -120,7 +125,15 @@ impl GuardedFetcher {
         Ok(Self {
             public: client(Zone::Public, Arc::clone(&lookup))?,
             loopback: client(Zone::Loopback, lookup)?,
+            public_port: PUBLIC_PORT,
         })
+    }
+
+    /// Takes another port for the public one, so that a test can listen on it.
+    #[cfg(test)]
+    const fn with_public_port(mut self, port: u16) -> Self {
+        self.public_port = port;
+        self
     }
 
     /// Fetches a whole body into memory.
@@ -168,6 +181,8 @@ impl GuardedFetcher {
             body: BodyStream {
                 inner: Some(Box::pin(response.bytes_stream())),
                 deadline: Box::pin(tokio::time::sleep_until(deadline)),
+                idle: policy.idle.min(MAX_TOTAL),
+                silent_until: None,
                 left: limit_bytes,
                 limit_bytes,
             },
@@ -184,7 +199,7 @@ impl GuardedFetcher {
         let mut redirects_left = policy.max_redirects;
         loop {
             current.set_fragment(None);
-            let zone = check(&current, policy)?;
+            let zone = check(&current, policy, self.public_port)?;
             let client = match zone {
                 Zone::Public => &self.public,
                 Zone::Loopback => &self.loopback,
@@ -196,7 +211,16 @@ impl GuardedFetcher {
             if let Some(accept) = policy.accept {
                 request = request.header(ACCEPT, accept);
             }
-            let response = request.send().await?;
+            let credential = policy.credential.as_ref();
+            if let Some((name, value)) = credential.and_then(|credential| credential.at(&current)) {
+                let mut value = HeaderValue::from_str(value)
+                    .map_err(|_error| NetError::Build("the credential is no header".to_owned()))?;
+                value.set_sensitive(true);
+                request = request.header(name, value);
+            }
+            let response = tokio::time::timeout(policy.idle, request.send())
+                .await
+                .map_err(|_elapsed| NetError::TimedOut)??;
             // The resolver and the literal check decide; this only makes sure
             // that the client library still connects the way they assume.
             if response
@@ -227,12 +251,15 @@ impl GuardedFetcher {
     }
 }
 
-/// A body that ends with an error when it passes the size or time limit, or is
-/// cut. After an error it yields nothing more.
+/// A body that ends with an error when it passes the size limit or a time limit,
+/// or is cut. After an error it yields nothing more.
 pub struct BodyStream {
     // `None` once it is over, which also closes the connection.
     inner: Option<Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>>,
     deadline: Pin<Box<Sleep>>,
+    idle: Duration,
+    // Set while bytes are waited for; the caller's own pauses are not the other side's silence.
+    silent_until: Option<Pin<Box<Sleep>>>,
     left: u64,
     limit_bytes: u64,
 }
@@ -259,10 +286,20 @@ impl Stream for BodyStream {
             Some(Err(NetError::TimedOut))
         } else {
             match inner.as_mut().poll_next(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    let idle = this.idle;
+                    let limit = this
+                        .silent_until
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+                    if limit.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    Some(Err(NetError::TimedOut))
+                }
                 Poll::Ready(Some(Ok(chunk))) => match take_from(this.left, &chunk) {
                     Some(left) => {
                         this.left = left;
+                        this.silent_until = None;
                         return Poll::Ready(Some(Ok(chunk)));
                     }
                     None => Some(Err(NetError::TooLarge {

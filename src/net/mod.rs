@@ -9,7 +9,7 @@
 //! The rule for callers: an origin that an operator configured may use
 //! [`api_client`]; every other URL goes through [`GuardedFetcher`]. No other
 //! room builds an HTTP client of its own. This room knows nothing of providers,
-//! jobs or storage, never sends credentials it was not handed by the call site,
+//! jobs or storage, never sends credentials it was not handed by the call site for that origin,
 //! and never writes a URL's query to an error or a log, because signed URLs are
 //! secrets.
 //!
@@ -23,5 +23,5 @@ pub mod fetch;
 pub use address::is_public;
 pub use client::{NetError, Timeouts, api_client, api_client_with, read_limited, retry_after};
 pub use fetch::{
-    BodyStream, Fetched, GuardedFetcher, Hosts, Lookup, LookupAnswer, Opened, Policy, SystemLookup,
+    BodyStream, Credential, Fetched, GuardedFetcher, Hosts, Lookup, LookupAnswer, Opened, Policy, SystemLookup,
 };

@@ -23,7 +23,7 @@ use super::{ObjectKey, StorageError};
 use crate::settings;
 
 /// Browsers may keep objects for a year: a key's content never changes (platform contract 6.2).
-const CACHE_CONTROL: &str = "public, max-age=31536000";
+pub(super) const CACHE_CONTROL: &str = "public, max-age=31536000";
 
 /// An object on its way out.
 #[derive(Debug)]
@@ -144,6 +144,11 @@ impl Storage {
             .unwrap_or_else(PoisonError::into_inner);
         let key = address.strip_prefix(base.as_str())?.strip_prefix('/')?;
         ObjectKey::parse(key).ok()
+    }
+
+    /// The client and the bucket's name.
+    pub(super) fn parts_of(&self) -> (&Client, &str) {
+        (&self.client, &self.bucket)
     }
 
     /// Stores an object, overwriting one of the same key.
@@ -284,6 +289,6 @@ impl Storage {
     }
 }
 
-fn unavailable<E: std::error::Error>(error: &E) -> StorageError {
+pub(super) fn unavailable<E: std::error::Error>(error: &E) -> StorageError {
     StorageError::Unavailable(DisplayErrorContext(error).to_string())
 }

@@ -28,6 +28,7 @@ async fn delete(storage: &Storage, due: &Due) -> Result<(), StorageError> {
     if !due.is_prefix {
         return storage.delete(&due.object_key).await;
     }
+    storage.abort_uploads(&due.object_key).await;
     for key in storage.list(&due.object_key).await? {
         storage.delete(&key).await?;
     }

@@ -4,10 +4,12 @@ mod client;
 pub mod deletions;
 pub mod keys;
 pub mod sniff;
+pub mod upload;
 
 pub use client::{Fetched, Storage};
 pub use keys::{Folder, ObjectKey};
 pub use sniff::{ImageKind, MediaKind, VideoKind};
+pub use upload::{Parts, UploadError};
 
 /// What can go wrong with stored objects.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 use super::resolve::Zone;
 use crate::net::address::{is_loopback, is_public};
 use crate::net::client::NetError;
+use crate::settings::Secret;
 
 /// The longest URL that is looked at, in bytes; signed URLs stay far below it.
 pub(super) const MAX_URL_BYTES: usize = 8 * 1024;
@@ -27,6 +28,34 @@ pub enum Hosts {
     Suffixes(Vec<String>),
 }
 
+/// A header that proves who we are to one origin. It never goes to another, whatever redirects say.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    origin: Origin,
+    header: &'static str,
+    value: Secret,
+}
+
+impl Credential {
+    /// A header for the origin of `base`.
+    #[must_use]
+    pub fn new(base: &Url, header: &'static str, value: Secret) -> Self {
+        Self {
+            origin: base.origin(),
+            header,
+            value,
+        }
+    }
+
+    /// The header's name and value, when `url` lies on its origin.
+    pub(super) fn at(&self, url: &Url) -> Option<(&'static str, &str)> {
+        (url.origin() == self.origin).then(|| (self.header, self.value.expose()))
+    }
+}
+
+/// The longest silence of the other side.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// The rules for one fetch.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -40,14 +69,18 @@ pub struct Policy {
     pub max_bytes: u64,
     /// The limit for everything: all hops, headers and body. At most 24 h.
     pub total: Duration,
+    /// The limit for waiting for an answer, and then for the next bytes of its body.
+    pub idle: Duration,
     /// How many redirects are followed.
     pub max_redirects: u8,
     /// The `Accept` header, if any particular one is to be sent.
     pub accept: Option<&'static str>,
+    /// What to send to one origin, if that is among the allowed hosts.
+    pub credential: Option<Credential>,
 }
 
 impl Policy {
-    /// Rules with three redirects, no loopback and no particular `Accept`.
+    /// Rules with three redirects, no loopback, no particular `Accept` and no credential.
     #[must_use]
     pub fn new(hosts: Hosts, max_bytes: u64, total: Duration) -> Self {
         Self {
@@ -55,8 +88,10 @@ impl Policy {
             allow_loopback: false,
             max_bytes,
             total,
+            idle: IDLE,
             max_redirects: 3,
             accept: None,
+            credential: None,
         }
     }
 }
@@ -73,7 +108,7 @@ pub(super) fn parse(text: &str) -> Result<Url, NetError> {
 }
 
 /// Judges one hop by everything that is known without a lookup.
-pub(super) fn check(url: &Url, policy: &Policy) -> Result<Zone, NetError> {
+pub(super) fn check(url: &Url, policy: &Policy, public_port: u16) -> Result<Zone, NetError> {
     let forbidden = |reason| Err(NetError::Forbidden { reason });
     let https = url.scheme() == "https";
     if !https && url.scheme() != "http" {
@@ -97,7 +132,7 @@ pub(super) fn check(url: &Url, policy: &Policy) -> Result<Zone, NetError> {
     if !https {
         return forbidden("scheme");
     }
-    if url.port_or_known_default() != Some(443) {
+    if url.port_or_known_default() != Some(public_port) {
         return forbidden("port");
     }
     match (host, &policy.hosts) {

@@ -10,13 +10,13 @@ use super::*;
 
 /// Answers names from a script, one entry per question; the last one repeats.
 /// It never asks the network.
-struct Script {
+pub(super) struct Script {
     answers: Vec<Vec<IpAddr>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Script {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
+    pub(super) fn new(answers: &[&[&str]]) -> Arc<Self> {
         let parse = |list: &&[&str]| list.iter().map(|ip| ip.parse().unwrap()).collect();
         Arc::new(Self {
             answers: answers.iter().map(parse).collect(),
@@ -24,7 +24,7 @@ impl Script {
         })
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -41,8 +41,8 @@ impl Lookup for Script {
 
 /// A loopback server; `reply` turns a request into raw bytes and the time the
 /// connection stays open after them.
-struct StandIn {
-    base: String,
+pub(super) struct StandIn {
+    pub(super) base: String,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
 }
@@ -81,7 +81,7 @@ async fn stand_in(reply: impl Fn(&str) -> (Vec<u8>, Duration) + Send + Sync + 's
     }
 }
 
-async fn saying(raw: &str) -> StandIn {
+pub(super) async fn saying(raw: &str) -> StandIn {
     let raw = raw.as_bytes().to_vec();
     stand_in(move |_| (raw.clone(), Duration::ZERO)).await
 }
@@ -90,11 +90,11 @@ fn fetcher() -> GuardedFetcher {
     GuardedFetcher::with_lookup("daygen-test", Script::new(&[&[]])).unwrap()
 }
 
-fn public() -> Policy {
+pub(super) fn public() -> Policy {
     Policy::new(Hosts::AnyPublic, 1000, Duration::from_secs(5))
 }
 
-fn with_loopback() -> Policy {
+pub(super) fn with_loopback() -> Policy {
     Policy {
         allow_loopback: true,
         ..public()
@@ -446,6 +446,63 @@ async fn time_between_chunks_counts_even_when_bytes_are_ready() {
     tokio::time::sleep(Duration::from_millis(1600)).await;
     let error = opened.body.next().await.unwrap().unwrap_err();
     assert!(matches!(error, NetError::TimedOut), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_silent_body_is_given_up() {
+    let server = stand_in(|_| {
+        let raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
+        (raw.to_vec(), Duration::from_secs(60))
+    })
+    .await;
+    let policy = Policy {
+        total: Duration::from_hours(1),
+        idle: Duration::from_millis(300),
+        ..with_loopback()
+    };
+    let mut opened = fetcher().open(&server.base, &policy).await.unwrap();
+    assert_eq!(opened.body.next().await.unwrap().unwrap(), "hello");
+    // The reader's own pause is not the other side's silence.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let error = opened.body.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, NetError::TimedOut), "{error:?}");
+    assert!(opened.body.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_credential_goes_to_its_own_origin_only() {
+    let foreign = saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let elsewhere = foreign.base.clone();
+    let own = stand_in(move |request| {
+        let to = if request.starts_with("GET /first") {
+            "/second".to_owned()
+        } else {
+            format!("{elsewhere}/third")
+        };
+        let raw = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        (raw.into_bytes(), Duration::ZERO)
+    })
+    .await;
+    let key = crate::settings::Secret::from("the-key".to_owned());
+    let policy = Policy {
+        credential: Some(Credential::new(
+            &own.base.parse().unwrap(),
+            "x-goog-api-key",
+            key,
+        )),
+        ..with_loopback()
+    };
+    let url = format!("{}/first", own.base);
+    assert_eq!(fetcher().fetch(&url, &policy).await.unwrap().bytes, "ok");
+    let asked = own.requests.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2);
+    for request in asked {
+        assert!(request.contains("x-goog-api-key: the-key\r\n"), "{request}");
+    }
+    let asked = foreign.requests.lock().unwrap().clone();
+    assert_eq!(asked.len(), 1);
+    assert!(!asked[0].contains("the-key"), "{}", asked[0]);
+    assert!(!format!("{policy:?}").contains("the-key"));
 }
 
 #[tokio::test]

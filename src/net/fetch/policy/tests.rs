@@ -18,7 +18,7 @@ fn only(suffixes: &[&str]) -> Policy {
 
 /// The verdict on a URL without any network: `public`, `loopback`, a reason.
 fn verdict(url: &str, policy: &Policy) -> &'static str {
-    match parse(url).and_then(|url| check(&url, policy)) {
+    match parse(url).and_then(|url| check(&url, policy, 443)) {
         Ok(Zone::Public) => "public",
         Ok(Zone::Loopback) => "loopback",
         Err(NetError::Forbidden { reason }) => reason,
