@@ -1,9 +1,11 @@
-//! The demo provider: answers without a key. Pictures are drawn here and marked as a demo; upscales
-//! are really enlarged, by resampling. Development and tests only.
+//! The demo provider: answers without a key. Pictures are drawn and videos made here, marked as a demo;
+//! upscales are really enlarged, by resampling. Development and tests only.
 
 mod canvas;
 mod enlarge;
+mod film;
 mod font;
+mod h264;
 pub mod picture;
 mod scenery;
 
@@ -21,6 +23,7 @@ use crate::{
         provider::{Checked, Output, Pace, Provider, Status, Submission, Task, Work},
         request::{Input, Kind},
     },
+    models::scalars::as_integer,
     net::{Hosts, Policy},
 };
 use picture::{Format, Sketch};
@@ -58,6 +61,34 @@ impl Demo {
         Ok(vec![Output::Bytes(enlarged.into())])
     }
 
+    async fn film(&self, work: &Work<'_>) -> Result<Vec<Output>, ProviderError> {
+        let references: Vec<Vec<u8>> = work
+            .references
+            .iter()
+            .map(|reference| reference.bytes.to_vec())
+            .collect();
+        let input = work.input.clone();
+        let film = tokio::task::spawn_blocking(move || {
+            let format = film::Format::of(&input.options);
+            let seed = input.options.get("seed").and_then(as_integer);
+            let sketch = Sketch {
+                prompt: &input.prompt,
+                model: &input.model,
+                width: format.width,
+                height: format.height,
+                seed: seed.map_or(0, i64::unsigned_abs),
+                index: 0,
+                references: &references,
+            };
+            film::shoot(&sketch, format.seconds)
+        });
+        let film = film
+            .await
+            .map_err(transient)?
+            .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
+        Ok(vec![Output::Bytes(film.into())])
+    }
+
     async fn picture(&self, work: &Work<'_>) -> Result<Vec<Output>, ProviderError> {
         let options = CommonOptions::parse(&work.input.options)
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()))?;
@@ -80,7 +111,7 @@ fn transient(error: impl std::fmt::Display) -> ProviderError {
 #[async_trait]
 impl Provider for Demo {
     fn capabilities(&self) -> &'static [Kind] {
-        &[Kind::Image, Kind::Upscale]
+        &[Kind::Image, Kind::Video, Kind::Upscale]
     }
 
     fn check(&self, input: &Input, _references: usize) -> Result<Checked, RequestError> {
@@ -89,7 +120,8 @@ impl Provider for Demo {
                 1,
                 "This picture is enlarged by plain resampling: no key of the provider is set.",
             ),
-            Kind::Image | Kind::Video | Kind::Scene => (
+            Kind::Video => (1, "This is a demo video: no key of the provider is set."),
+            Kind::Image | Kind::Scene => (
                 CommonOptions::parse(&input.options)?.count,
                 "This is a demo picture: no key of the provider is set.",
             ),
@@ -117,7 +149,8 @@ impl Provider for Demo {
     async fn submit(&self, work: &Work<'_>) -> Result<Submission, ProviderError> {
         let outputs = match work.input.kind {
             Kind::Upscale => self.upscale(work).await?,
-            Kind::Image | Kind::Video | Kind::Scene => self.picture(work).await?,
+            Kind::Video => self.film(work).await?,
+            Kind::Image | Kind::Scene => self.picture(work).await?,
         };
         Ok(Submission::Done(outputs))
     }

@@ -47,11 +47,11 @@ pub enum Format {
     Webp,
 }
 
-/// Draws and encodes the picture; the same sketch always gives the same bytes.
+/// Draws the picture.
 ///
 /// # Errors
-/// When a side is outside 16 to 4096 pixels, or the encoder fails.
-pub fn draw(sketch: &Sketch<'_>, format: Format) -> Result<Vec<u8>, ImageError> {
+/// When a side is outside 16 to 4096 pixels.
+pub fn paint(sketch: &Sketch<'_>) -> Result<Canvas, ImageError> {
     let (width, height) = (sketch.width, sketch.height);
     if ![width, height]
         .iter()
@@ -75,7 +75,16 @@ pub fn draw(sketch: &Sketch<'_>, format: Format) -> Result<Vec<u8>, ImageError> 
         frame(&mut canvas, &inset, floor);
     }
     badge(&mut canvas);
+    Ok(canvas)
+}
 
+/// Draws and encodes the picture; the same sketch always gives the same bytes.
+///
+/// # Errors
+/// When a side is outside 16 to 4096 pixels, or the encoder fails.
+pub fn draw(sketch: &Sketch<'_>, format: Format) -> Result<Vec<u8>, ImageError> {
+    let (width, height) = (sketch.width, sketch.height);
+    let canvas = paint(sketch)?;
     let (pixels, colour, mut out) = (&canvas.pixels, ExtendedColorType::Rgb8, Vec::new());
     match format {
         // The fast level keeps an unoptimised build quick, and flat runs pack well even so.
