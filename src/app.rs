@@ -98,6 +98,7 @@ impl Hooks for App {
             .add_route(controllers::gotrue::routes())
             .add_route(controllers::users::routes())
             .add_route(controllers::image::routes())
+            .add_route(controllers::video::routes())
             .add_route(controllers::jobs::routes())
             .add_route(controllers::process::routes())
             .add_route(controllers::events::routes())

@@ -11,4 +11,5 @@ pub mod operations;
 pub mod process;
 pub mod r2files;
 pub mod users;
+pub mod video;
 pub mod waiting;

@@ -65,7 +65,7 @@ pub struct Origin {
 pub(super) enum Given {
     /// Base64, data URLs, or public addresses.
     Pictures(Vec<(String, String)>),
-    /// Addresses: the caller's own files, or public ones.
+    /// The same, and addresses may be the caller's own files.
     Addresses(Vec<(String, String)>),
 }
 

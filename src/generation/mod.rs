@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod batch;
 pub mod error;
+pub mod frames;
 pub mod gates;
 pub mod kit;
 mod measure;

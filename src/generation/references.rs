@@ -199,7 +199,7 @@ pub async fn load(
     let mut inspection = Inspection::of(sources.len(), limits)?;
     let mut images = Vec::with_capacity(sources.len());
     for (name, text) in sources {
-        let bytes = if text.starts_with("http://") || text.starts_with("https://") {
+        let bytes = if is_address(&text) {
             fetch(&name, &text, fetcher, limits).await?
         } else {
             decode(&name, &text)?
@@ -226,8 +226,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The pictures at addresses: a live file of this user is read from the bucket, everything else
-    /// through the guarded fetcher.
+    /// The pictures at addresses, a live file of this user from the bucket and everything else through
+    /// the guarded fetcher, and pictures given as they are.
     ///
     /// # Errors
     /// [`RequestError::InvalidReference`] naming the first that cannot be used.
@@ -240,9 +240,12 @@ impl Pipeline {
         let mut inspection = Inspection::of(addresses.len(), limits)?;
         let mut images = Vec::with_capacity(addresses.len());
         for (name, address) in addresses {
-            let bytes = match self.own_file(user_id, &address).await? {
-                Some(bytes) => bytes,
-                None => fetch(&name, &address, &self.fetcher, limits).await?,
+            let bytes = if !is_address(&address) {
+                decode(&name, &address)?
+            } else if let Some(bytes) = self.own_file(user_id, &address).await? {
+                bytes
+            } else {
+                fetch(&name, &address, &self.fetcher, limits).await?
             };
             images.push(inspection.look(&name, bytes)?);
         }
@@ -265,6 +268,10 @@ impl Pipeline {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
 }
 
 fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {

@@ -6,6 +6,7 @@ use loco_rs::prelude::*;
 use crate::{
     controllers::{
         image::{create, wanted},
+        video::named,
         waiting,
     },
     dtos::{
@@ -76,10 +77,11 @@ pub async fn video(
         let dto = VideoJobBody::parse(fields)?;
         let video = WantedVideo {
             provider: dto.provider,
-            model: dto.model,
+            model: Some(dto.model),
             prompt: dto.prompt,
-            image_urls: dto.image_urls,
+            images: named("imageUrls", dto.image_urls),
             options: dto.options,
+            ..WantedVideo::default()
         };
         let pipeline = Pipeline::of(&ctx)?;
         Ok(pipeline.admit_video(&caller.profile, video, origin).await?)

@@ -7,7 +7,7 @@ use url::Url;
 use super::{Given, Order, Origin};
 use crate::{
     generation::{
-        RequestError,
+        RequestError, frames,
         pipeline::Pipeline,
         registry::Offer,
         request::{Input, Kind},
@@ -16,14 +16,21 @@ use crate::{
 };
 
 /// A video that a user wants.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WantedVideo {
     pub provider: String,
-    pub model: String,
+    pub model: Option<String>,
     pub prompt: String,
-    /// Pictures to begin or end with, in the provider's order.
-    pub image_urls: Vec<String>,
+    /// The picture to begin with, as base64 or data URL.
+    pub image: Option<String>,
+    /// Pictures to begin and end with, each with its field: base64, data URLs, or addresses.
+    pub images: Vec<(String, String)>,
+    /// May hold the same pictures under the providers' names.
     pub options: Map<String, Value>,
+    pub avatar_id: Option<String>,
+    pub avatar_image_id: Option<String>,
+    pub product_id: Option<String>,
+    pub style_id: Option<String>,
 }
 
 /// A picture that a user wants larger.
@@ -49,11 +56,9 @@ impl Pipeline {
         origin: Origin,
     ) -> Result<Uuid, RequestError> {
         let offer = Offer::find(Kind::Video, &wanted.provider)?;
-        let model = self.registry.model(offer, Some(&wanted.model))?;
-        let given = (0..)
-            .zip(wanted.image_urls)
-            .map(|(index, url): (usize, _)| (format!("imageUrls.{index}"), url))
-            .collect();
+        let model = self.registry.model(offer, wanted.model.as_deref())?;
+        let mut options = wanted.options;
+        let frames = frames::take(wanted.image, wanted.images, &mut options)?;
         let order = Order {
             job_type: JobType::VideoGeneration,
             provider: offer.provider,
@@ -61,10 +66,14 @@ impl Pipeline {
             input: Input {
                 prompt: wanted.prompt,
                 model,
-                options: wanted.options,
+                options,
+                avatar_id: wanted.avatar_id,
+                avatar_image_id: wanted.avatar_image_id,
+                product_id: wanted.product_id,
+                style_id: wanted.style_id,
                 ..Input::default()
             },
-            given: Given::Addresses(given),
+            given: Given::Addresses(frames),
             price: Kind::Video.price(&self.settings.credits.prices),
             metadata: Map::new(),
             items: None,
