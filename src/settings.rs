@@ -64,6 +64,11 @@ pub struct Http {
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
     pub body_limit_bytes: usize,
+    /// Memory and disk that large bodies may take in one process while they are worked on and received.
+    pub body_memory_bytes: u64,
+    pub body_disk_bytes: u64,
+    /// Milliseconds a body that was received waits for its share of the memory.
+    pub body_wait_ms: u64,
     pub request_timeout_ms: u64,
     pub header_timeout_ms: u64,
     pub shutdown_ms: u64,
@@ -176,6 +181,8 @@ pub struct Jobs {
     pub deadline_ms: u64,
     /// How long one step of a batch begins new items.
     pub batch_turn_ms: u64,
+    /// Memory that the given pictures of running jobs may take in one process.
+    pub reference_memory_bytes: u64,
     pub max_running_per_user: i64,
     pub max_queued_per_user: i64,
     pub duty_interval_ms: u64,

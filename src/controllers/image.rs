@@ -64,7 +64,7 @@ pub async fn create(
     body: KeyedBody,
     admit: impl AsyncFnOnce(Map<String, Value>, Origin) -> ApiResult<Uuid>,
 ) -> ApiResult<Answer> {
-    let (fields, request) = body.of(caller.profile.id);
+    let (fields, request, _share) = body.of(caller.profile.id);
     once(&ctx.db, request.as_ref(), async {
         let job_id = admit(fields, origin(request.clone())).await?;
         Ok(Answer::created(created_body(job_id)))

@@ -28,7 +28,7 @@ use crate::{
         users::Profile,
     },
     payments::ledger::LedgerError,
-    storage::{Folder, ObjectKey},
+    storage::{Folder, ObjectKey, Share},
 };
 pub use kinds::{WantedUpscale, WantedVideo};
 
@@ -191,7 +191,7 @@ impl Pipeline {
         origin: Origin,
         record: Option<&Record>,
     ) -> Result<(), RequestError> {
-        let images = self.load(user, &mut order, provider).await?;
+        let (images, _share) = self.load(user, &mut order, provider).await?;
         if !images.is_empty() {
             let prefix = ObjectKey::job_prefix(Folder::Inputs, user.id, job_id);
             order.input.inputs_prefix = Some(prefix);
@@ -226,13 +226,11 @@ impl Pipeline {
         user: &Profile,
         order: &mut Order,
         provider: &dyn Provider,
-    ) -> Result<Vec<ReferenceImage>, RequestError> {
+    ) -> Result<(Vec<ReferenceImage>, Share), RequestError> {
         let given = std::mem::replace(&mut order.given, Given::Pictures(Vec::new()));
-        let images = match given {
-            Given::Pictures(given) => {
-                references::load(given, &self.fetcher, &self.settings).await?
-            }
-            Given::Addresses(given) => self.pictures_at(user.id, given).await?,
+        let (images, share) = match given {
+            Given::Pictures(given) => self.pictures(user.id, given, false).await?,
+            Given::Addresses(given) => self.pictures(user.id, given, true).await?,
         };
         for image in &images {
             provider.check_given(&order.input, &image.given())?;
@@ -240,7 +238,7 @@ impl Pipeline {
                 provider.check_source(&order.input, image.sides)?;
             }
         }
-        Ok(images)
+        Ok((images, share))
     }
 
     fn new_job(

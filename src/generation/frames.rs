@@ -150,14 +150,22 @@ mod tests {
                 vec![],
             ),
         ] {
-            assert_eq!(names(image, list, options.clone()).unwrap(), expected, "{options}");
+            assert_eq!(
+                names(image, list, options.clone()).unwrap(),
+                expected,
+                "{options}"
+            );
         }
     }
 
     #[test]
     fn frames_that_make_no_sense_are_refused() {
         for (image, options, expected) in [
-            (None, json!({"image_tail": "y"}), "image_tail needs a first frame too."),
+            (
+                None,
+                json!({"image_tail": "y"}),
+                "image_tail needs a first frame too.",
+            ),
             (
                 Some("x"),
                 json!({"promptImage": "y"}),
@@ -170,7 +178,11 @@ mod tests {
                 "keyframes.frame0 must be a picture with its url.",
             ),
         ] {
-            assert_eq!(names(image, &[], options.clone()).unwrap_err(), expected, "{options}");
+            assert_eq!(
+                names(image, &[], options.clone()).unwrap_err(),
+                expected,
+                "{options}"
+            );
         }
     }
 }

@@ -19,7 +19,11 @@ mod steps;
 
 use std::time::Duration;
 
-use crate::{jobs::JobError, net::NetError, storage::StorageError};
+use crate::{
+    jobs::JobError,
+    net::NetError,
+    storage::{IntakeError, StorageError},
+};
 
 /// Why a wanted picture is refused at the door.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ pub enum RequestError {
     },
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
     #[error(transparent)]
     Net(#[from] NetError),
     #[error(transparent)]

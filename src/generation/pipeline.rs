@@ -27,7 +27,7 @@ use crate::{
     queue::Carrier,
     realtime::Announcer,
     settings::Settings,
-    storage::{ObjectKey, Storage},
+    storage::{Intake, ObjectKey, Storage},
 };
 
 /// What the pipeline works with.
@@ -38,6 +38,7 @@ pub struct Pipeline {
     pub announcer: Announcer,
     pub settings: Arc<Settings>,
     pub storage: Arc<Storage>,
+    pub intake: Arc<Intake>,
     pub registry: Arc<Registry>,
     pub fetcher: GuardedFetcher,
     pub gates: Arc<Gates>,
@@ -206,7 +207,7 @@ impl Pipeline {
         provider: &dyn Provider,
         input: &Input,
     ) -> Result<Option<Vec<Output>>, StepError> {
-        let references = self.references(provider, input).await?;
+        let (references, _share) = self.references(provider, input).await?;
         let work = Work {
             input,
             references: &references,

@@ -8,6 +8,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
 
@@ -20,9 +21,12 @@ use super::{
 use crate::{
     jobs::JobError,
     models::{object_deletions, r2_files},
-    net::{GuardedFetcher, Hosts, NetError, Policy},
+    net::{Hosts, NetError, Policy},
     settings::{self, Settings},
-    storage::{Folder, ImageKind, ObjectKey, Storage, StorageError},
+    storage::{
+        Folder, ImageKind, IntakeError, ObjectKey, Received, Share, Storage, StorageError,
+        intake::SMALL_BYTES,
+    },
 };
 
 /// Time a user's address may take to give its image.
@@ -186,27 +190,20 @@ pub fn place_of(text: &str) -> Option<usize> {
     text.strip_prefix(PLACE_PREFIX)?.parse().ok()
 }
 
-/// Decodes or fetches every source and checks that it is a picture.
-///
-/// # Errors
-/// [`RequestError::InvalidReference`] naming the first that cannot be used.
-pub async fn load(
-    sources: Vec<(String, String)>,
-    fetcher: &GuardedFetcher,
-    settings: &Settings,
-) -> Result<Vec<ReferenceImage>, RequestError> {
-    let limits = &settings.generation;
-    let mut inspection = Inspection::of(sources.len(), limits)?;
-    let mut images = Vec::with_capacity(sources.len());
-    for (name, text) in sources {
-        let bytes = if is_address(&text) {
-            fetch(&name, &text, fetcher, limits).await?
-        } else {
-            decode(&name, &text)?
-        };
-        images.push(inspection.look(&name, bytes)?);
-    }
-    Ok(images)
+/// A given picture on its way to its inspection.
+enum Source {
+    Decoded(Bytes),
+    /// Fetched, and not in memory yet.
+    Received(Received),
+}
+
+/// Why an address brought no picture.
+#[derive(Debug, thiserror::Error)]
+enum FetchFault {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
 }
 
 impl Pipeline {
@@ -226,33 +223,57 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The pictures at addresses, a live file of this user from the bucket and everything else through
-    /// the guarded fetcher, and pictures given as they are.
+    /// Decodes or fetches the given pictures and checks that they are some. With `own_files`, an address
+    /// of a live file of this user is read from the bucket. The share of the memory is to be kept for as
+    /// long as the pictures are.
     ///
     /// # Errors
     /// [`RequestError::InvalidReference`] naming the first that cannot be used.
-    pub(super) async fn pictures_at(
+    pub(super) async fn pictures(
         &self,
         user_id: Uuid,
-        addresses: Vec<(String, String)>,
-    ) -> Result<Vec<ReferenceImage>, RequestError> {
-        let limits = &self.settings.generation;
-        let mut inspection = Inspection::of(addresses.len(), limits)?;
-        let mut images = Vec::with_capacity(addresses.len());
-        for (name, address) in addresses {
-            let bytes = if !is_address(&address) {
-                decode(&name, &address)?
-            } else if let Some(bytes) = self.own_file(user_id, &address).await? {
-                bytes
+        given: Vec<(String, String)>,
+        own_files: bool,
+    ) -> Result<(Vec<ReferenceImage>, Share), RequestError> {
+        let mut inspection = Inspection::of(given.len(), &self.settings.generation)?;
+        let mut sources = Vec::with_capacity(given.len());
+        let mut fetched_bytes = 0_u64;
+        for (name, text) in given {
+            let source = if !is_address(&text) {
+                Source::Decoded(decode_beside(&name, text).await?)
             } else {
-                fetch(&name, &address, &self.fetcher, limits).await?
+                let own = match own_files {
+                    true => self.own_file(user_id, &text).await?,
+                    false => None,
+                };
+                let received = match own {
+                    Some(received) => received,
+                    None => self.fetch_picture(&name, &text).await?,
+                };
+                fetched_bytes = fetched_bytes.saturating_add(received.size());
+                Source::Received(received)
+            };
+            sources.push((name, source));
+        }
+        // All at once and after the last byte came: nobody who holds a share waits for another or for a
+        // slow server.
+        let share = self.intake.share(fetched_bytes).await?;
+        let mut images = Vec::with_capacity(sources.len());
+        for (name, source) in sources {
+            let bytes = match source {
+                Source::Decoded(bytes) => bytes,
+                Source::Received(received) => received.read().await?,
             };
             images.push(inspection.look(&name, bytes)?);
         }
-        Ok(images)
+        Ok((images, share))
     }
 
-    async fn own_file(&self, user_id: Uuid, address: &str) -> Result<Option<Bytes>, RequestError> {
+    async fn own_file(
+        &self,
+        user_id: Uuid,
+        address: &str,
+    ) -> Result<Option<Received>, RequestError> {
         let Some(key) = self.storage.key_at(address) else {
             return Ok(None);
         };
@@ -262,12 +283,53 @@ impl Pipeline {
         if !is_theirs {
             return Ok(None);
         }
-        match self.storage.read(&key).await {
-            Ok(bytes) => Ok(Some(bytes.into())),
+        let limit = self.settings.generation.max_reference_bytes;
+        match self.storage.receive(&key, &self.intake, limit).await {
+            Ok(received) => Ok(Some(received)),
             Err(StorageError::NotFound) => Ok(None),
+            Err(StorageError::Intake(IntakeError::TooLarge)) => Err(
+                RequestError::InvalidReference("One of your own files is too large.".to_owned()),
+            ),
             Err(error) => Err(error.into()),
         }
     }
+
+    async fn fetch_picture(&self, name: &str, url: &str) -> Result<Received, RequestError> {
+        let limits = &self.settings.generation;
+        let mut policy = Policy::new(Hosts::AnyPublic, limits.max_reference_bytes, FETCH_LIMIT);
+        policy.allow_loopback = limits.loopback_references;
+        let received = async {
+            let opened = self.fetcher.open(url, &policy).await?;
+            let mut body = opened.body.map_err(FetchFault::Net);
+            self.intake.receive(&mut body, policy.max_bytes).await
+        };
+        let reason = match received.await {
+            Ok(received) => return Ok(received),
+            Err(FetchFault::Intake(error @ (IntakeError::Busy | IntakeError::Disk(_)))) => {
+                return Err(error.into());
+            }
+            Err(FetchFault::Net(NetError::InvalidUrl | NetError::Forbidden { .. })) => {
+                "must be a public https address"
+            }
+            Err(
+                FetchFault::Net(NetError::TooLarge { .. })
+                | FetchFault::Intake(IntakeError::TooLarge),
+            ) => "is too large",
+            Err(FetchFault::Net(_)) => "could not be downloaded",
+        };
+        Err(RequestError::InvalidReference(format!("{name} {reason}.")))
+    }
+}
+
+/// Decodes large texts beside the event loop.
+async fn decode_beside(name: &str, text: String) -> Result<Bytes, RequestError> {
+    if text.len() <= SMALL_BYTES {
+        return decode(name, &text);
+    }
+    let owned = name.to_owned();
+    tokio::task::spawn_blocking(move || decode(&owned, &text))
+        .await
+        .map_err(|_| RequestError::InvalidReference(format!("{name} could not be decoded.")))?
 }
 
 fn is_address(text: &str) -> bool {
@@ -301,23 +363,6 @@ fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {
         .map_err(|_| invalid())
 }
 
-async fn fetch(
-    name: &str,
-    url: &str,
-    fetcher: &GuardedFetcher,
-    limits: &settings::Generation,
-) -> Result<Bytes, RequestError> {
-    let mut policy = Policy::new(Hosts::AnyPublic, limits.max_reference_bytes, FETCH_LIMIT);
-    policy.allow_loopback = limits.loopback_references;
-    let reason = match fetcher.fetch(url, &policy).await {
-        Ok(fetched) => return Ok(fetched.bytes),
-        Err(NetError::InvalidUrl | NetError::Forbidden { .. }) => "must be a public https address",
-        Err(NetError::TooLarge { .. }) => "is too large",
-        Err(_) => "could not be downloaded",
-    };
-    Err(RequestError::InvalidReference(format!("{name} {reason}.")))
-}
-
 /// Stores the images under `inputs/` and notes them for deletion in case their job never comes to be.
 ///
 /// # Errors
@@ -344,10 +389,12 @@ pub async fn store(
     for (index, image) in images.into_iter().enumerate() {
         let n = index.saturating_add(1);
         let key = ObjectKey::of_job(Folder::Inputs, user_id, job_id, n, image.kind.extension());
+        let size = u64::try_from(image.bytes.len()).unwrap_or(u64::MAX);
         storage.put(&key, image.bytes, image.kind.mime()).await?;
         stored.push(StoredReference {
             key: key.as_str().to_owned(),
             mime_type: image.kind.mime().to_owned(),
+            size,
         });
     }
     Ok(stored)

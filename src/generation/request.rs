@@ -95,6 +95,9 @@ impl Kind {
 pub struct StoredReference {
     pub key: String,
     pub mime_type: String,
+    /// Bytes.
+    #[serde(default)]
+    pub size: u64,
 }
 
 /// What a worker needs to make one result.

@@ -18,7 +18,9 @@ use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
     net::Policy,
     settings::Secret,
-    storage::{MediaKind, ObjectKey, Parts, StorageError, UploadError, upload::PART_BYTES},
+    storage::{
+        MediaKind, ObjectKey, Parts, Share, StorageError, UploadError, upload::PART_BYTES,
+    },
 };
 
 /// How long an address of a given picture lives beyond the generation that it is for: a batch
@@ -32,6 +34,9 @@ const FIRST_LOOKS: [Duration; 3] = [
     Duration::from_millis(700),
     Duration::from_millis(1000),
 ];
+
+/// Bytes of memory for each byte of a given picture: itself, as base64, and that in a request.
+const REFERENCE_WEIGHT: u64 = 4;
 
 /// One result of a job on its way into the bucket.
 pub(super) struct Place<'a> {
@@ -145,15 +150,27 @@ impl Pipeline {
         }
     }
 
-    /// The given pictures of a job in the form that its provider takes: read from the bucket, or as
-    /// addresses that are signed for the length of a generation. Addresses go to the provider only.
+    /// The given pictures of a job in the form that its provider takes: read from the bucket, with their
+    /// share of the memory, which is kept for as long as they are; or as addresses that are signed for
+    /// the length of a generation. Addresses go to the provider only.
     pub(super) async fn references(
         &self,
         provider: &dyn Provider,
         input: &Input,
-    ) -> Result<Vec<Reference>, ProviderError> {
+    ) -> Result<(Vec<Reference>, Share), ProviderError> {
         let failed =
             |error: StorageError| ProviderError::new(FaultClass::Transient, error.to_string());
+        let share = match provider.reference_form() {
+            ReferenceForm::Address { .. } => Share::none(),
+            ReferenceForm::Bytes => {
+                let sizes = input.references.iter().map(|stored| stored.size);
+                let weight = sizes.sum::<u64>().saturating_mul(REFERENCE_WEIGHT);
+                let share = self.intake.share_of_work(weight).await;
+                share.map_err(|error| {
+                    ProviderError::new(FaultClass::RateLimited, error.to_string())
+                })?
+            }
+        };
         let mut references = Vec::with_capacity(input.references.len());
         for stored in &input.references {
             let key = ObjectKey::parse(&stored.key)
@@ -175,7 +192,7 @@ impl Pipeline {
                 url,
             });
         }
-        Ok(references)
+        Ok((references, share))
     }
 
     /// Fetches one result and stores it under its key, which is the same at every repeat.
@@ -188,7 +205,9 @@ impl Pipeline {
         let stored = match output {
             Output::Bytes(bytes) => self.store_bytes(place, bytes).await?,
             Output::Url(url) => {
-                let policy = place.provider.result_policy(self.max_result_bytes(input.kind));
+                let policy = place
+                    .provider
+                    .result_policy(self.max_result_bytes(input.kind));
                 let stored = self.store_url(place, &url, &policy);
                 measured(&job.provider, "fetch", stored).await?
             }

@@ -5,12 +5,16 @@ use axum::{
     extract::{FromRequest, Request},
     http::header,
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use loco_rs::app::AppContext;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, ApiResult, ErrorCode};
-use crate::settings::Settings;
+use crate::{
+    settings::Settings,
+    storage::{Intake, Share},
+};
 
 /// Bytes beyond the limit that are read and thrown away, so that a client which only listens after
 /// it has sent everything still gets the 413.
@@ -52,20 +56,115 @@ async fn object(request: Request, limit: usize) -> ApiResult<Map<String, Value>>
     parse(&read_json(request, limit).await?)
 }
 
-/// The bytes of a JSON body; a body that does not say it is JSON counts as empty and is not read.
+/// Bytes of memory for each byte of a large body: itself, its parsed texts, and the pictures in them.
+const LARGE_WEIGHT: u64 = 3;
+/// Most values of a large body. Its size is for pictures; many small values would take far more memory
+/// than text.
+const MAX_VALUES: usize = 65_536;
+
+/// The fields of a large JSON body.
+pub(super) struct Large {
+    pub fields: Map<String, Value>,
+    /// SHA-256 of the body, when it was asked for.
+    pub hash: Option<Vec<u8>>,
+    pub share: Share,
+}
+
+/// Receives and parses a body that may hold pictures, within the budgets of the process.
 ///
 /// # Errors
-/// See [`read_limited`].
-pub(super) async fn read_json(request: Request, limit: usize) -> ApiResult<Bytes> {
-    let is_json = request
+/// 413 beyond `limit`, 400 for what is no JSON object, 503 when too much is on its way already.
+pub(super) async fn large_json(
+    request: Request,
+    limit: usize,
+    intake: &Intake,
+    is_hashed: bool,
+) -> ApiResult<Large> {
+    let digest = |bytes: &[u8]| is_hashed.then(|| Sha256::digest(bytes).to_vec());
+    if !is_json(&request) {
+        return Ok(Large {
+            fields: Map::new(),
+            hash: digest(&[]),
+            share: Share::none(),
+        });
+    }
+    let mut body = request.into_body().into_data_stream().map_err(|_| {
+        ApiError::bad_request(ErrorCode::InvalidJson, "The request body ended too early.")
+    });
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    let received = match intake.receive(&mut body, limit).await {
+        Ok(received) => received,
+        Err(error) => {
+            linger(&mut body).await;
+            return Err(error);
+        }
+    };
+    if !received.is_large() {
+        let bytes = received.read().await?;
+        return Ok(Large {
+            fields: parse(&bytes)?,
+            hash: digest(&bytes),
+            share: Share::none(),
+        });
+    }
+    let weight = received.size().saturating_mul(LARGE_WEIGHT);
+    let share = intake.share(weight).await?;
+    let bytes = received.read().await?;
+    let parsed = tokio::task::spawn_blocking(move || {
+        let values = bytes.iter().filter(|byte| b",[{".contains(byte)).count();
+        if values > MAX_VALUES {
+            return Err(ApiError::bad_request(
+                ErrorCode::ValidationFailed,
+                "The request body holds too many values.",
+            ));
+        }
+        let hash = is_hashed.then(|| Sha256::digest(&bytes).to_vec());
+        Ok((parse(&bytes)?, hash))
+    });
+    let (fields, hash) = parsed.await.map_err(|error| {
+        tracing::error!(%error, "a body could not be parsed");
+        ApiError::internal()
+    })??;
+    Ok(Large {
+        fields,
+        hash,
+        share,
+    })
+}
+
+/// Reads on for a while and throws away what comes, so that a client which only listens after it has sent
+/// everything still gets the refusal.
+async fn linger<T, E>(body: &mut (impl Stream<Item = Result<T, E>> + Unpin))
+where
+    T: AsRef<[u8]>,
+{
+    let mut dropped = 0_usize;
+    while let Some(Ok(chunk)) = body.next().await {
+        dropped = dropped.saturating_add(chunk.as_ref().len());
+        if dropped > LINGER_BYTES {
+            return;
+        }
+    }
+}
+
+/// Whether the body says that it is JSON.
+fn is_json(request: &Request) -> bool {
+    request
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| {
             let mime = value.split(';').next().unwrap_or_default().trim();
             mime.eq_ignore_ascii_case("application/json") || mime.ends_with("+json")
-        });
-    if !is_json {
+        })
+}
+
+/// The bytes of a JSON body; a body that does not say it is JSON counts as empty and is not read.
+///
+/// # Errors
+/// See [`read_limited`].
+pub(super) async fn read_json(request: Request, limit: usize) -> ApiResult<Bytes> {
+    if !is_json(&request) {
         return Ok(Bytes::new());
     }
     read_limited(request.into_body(), limit).await

@@ -9,19 +9,18 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use loco_rs::app::AppContext;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::{
-    body::{parse, read_json},
+    body::large_json,
     error::{ApiError, ApiResult, ErrorCode},
 };
 use crate::{
     models::idempotency_keys::{self, KeyedRequest, Standing},
     settings::Settings,
+    storage::{Intake, Share},
 };
 
 /// The request header.
@@ -31,8 +30,6 @@ pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotenc
 
 /// Longest key, characters.
 const MAX_KEY_LENGTH: usize = 255;
-/// Bodies above this size are hashed beside the event loop, bytes.
-const HASH_INLINE_BYTES: usize = 256 * 1024;
 
 /// The JSON object of a creating POST, up to the configured limit, with the request's key if it has
 /// one. Absent, empty and non-JSON bodies count as `{}`, as everywhere.
@@ -40,6 +37,7 @@ const HASH_INLINE_BYTES: usize = 256 * 1024;
 pub struct KeyedBody {
     pub fields: Map<String, Value>,
     key: Option<Key>,
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -59,26 +57,29 @@ impl FromRequest<AppContext> for KeyedBody {
         let text = key_of(request.headers())?;
         let path = request.uri().path().trim_end_matches('/');
         let route = format!("{} {path}", request.method());
-        let bytes = read_json(request, http.body_limit_bytes).await?;
-        let fields = parse(&bytes)?;
-        let key = match text {
-            None => None,
-            Some(text) => Some(Key {
-                text,
-                route,
-                body_hash: hash(bytes).await?,
-                keep_hours: http.idempotency_hours,
-                lease_ms: http.idempotency_lease_ms,
-            }),
-        };
-        Ok(Self { fields, key })
+        let intake = Intake::of(ctx)?;
+        let limit = http.body_limit_bytes;
+        let large = large_json(request, limit, &intake, text.is_some()).await?;
+        let key = text.zip(large.hash).map(|(text, body_hash)| Key {
+            text,
+            route,
+            body_hash,
+            keep_hours: http.idempotency_hours,
+            lease_ms: http.idempotency_lease_ms,
+        });
+        Ok(Self {
+            fields: large.fields,
+            key,
+            share: large.share,
+        })
     }
 }
 
 impl KeyedBody {
-    /// Parts the body into its fields and, with a key, what the caller's request is stored under.
+    /// Parts the body into its fields, what the caller's request is stored under if it has a key, and the
+    /// share of the memory that is to be kept for as long as the fields are.
     #[must_use]
-    pub fn of(self, user_id: Uuid) -> (Map<String, Value>, Option<KeyedRequest>) {
+    pub fn of(self, user_id: Uuid) -> (Map<String, Value>, Option<KeyedRequest>, Share) {
         let request = self.key.map(|key| KeyedRequest {
             user_id,
             key: key.text,
@@ -87,7 +88,7 @@ impl KeyedBody {
             keep_hours: key.keep_hours,
             lease_ms: key.lease_ms,
         });
-        (self.fields, request)
+        (self.fields, request, self.share)
     }
 }
 
@@ -110,18 +111,6 @@ fn key_of(headers: &HeaderMap) -> ApiResult<Option<String>> {
             ),
         )),
     }
-}
-
-async fn hash(bytes: Bytes) -> ApiResult<Vec<u8>> {
-    if bytes.len() <= HASH_INLINE_BYTES {
-        return Ok(Sha256::digest(&bytes).to_vec());
-    }
-    tokio::task::spawn_blocking(move || Sha256::digest(&bytes).to_vec())
-        .await
-        .map_err(|error| {
-            tracing::error!(%error, "a body could not be hashed");
-            ApiError::internal()
-        })
 }
 
 /// The answer of a creating POST: made now, or stored by the same request before.

@@ -5,8 +5,13 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::error::{ApiError, ErrorCode};
 use crate::{
-    auth::AuthError, generation::RequestError, jobs::JobError, models::enum_text,
-    payments::ledger::LedgerError, realtime::RealtimeError, storage::StorageError,
+    auth::AuthError,
+    generation::RequestError,
+    jobs::JobError,
+    models::enum_text,
+    payments::ledger::LedgerError,
+    realtime::RealtimeError,
+    storage::{IntakeError, StorageError},
 };
 
 impl From<DbErr> for ApiError {
@@ -158,6 +163,7 @@ impl From<StorageError> for ApiError {
                 ErrorCode::ValidationFailed,
                 "The range lies outside the file.",
             ),
+            StorageError::Intake(error) => error.into(),
             StorageError::Unavailable(detail) => {
                 tracing::error!(detail, "the object storage failed");
                 Self::new(
@@ -195,11 +201,30 @@ impl From<RequestError> for ApiError {
             )
             .retry_after(retry_in.as_secs().saturating_add(1)),
             RequestError::Storage(error) => error.into(),
+            RequestError::Intake(error) => error.into(),
             RequestError::Net(error) => {
                 tracing::error!(%error, "a provider client could not be made");
                 Self::internal()
             }
             RequestError::Job(error) => error.into(),
+        }
+    }
+}
+
+impl From<IntakeError> for ApiError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::TooLarge => Self::payload_too_large(),
+            IntakeError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ServiceBusy,
+                "Too many large requests are being worked on. Please try again in a moment.",
+            )
+            .retry_after(2),
+            IntakeError::Disk(error) => {
+                tracing::error!(%error, "a request body could not be kept on disk");
+                Self::internal()
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     realtime::{Announcer, Hub},
     settings::Settings,
-    storage::Storage,
+    storage::{Intake, Storage},
 };
 
 /// What this service calls itself towards others.
@@ -68,12 +68,14 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     };
     let hub = Arc::new(Hub::new(ctx.db.clone(), &settings.realtime, address));
     let leases = Leases::new(ctx.db.clone(), &settings.jobs, announcer.clone());
+    let intake = Arc::new(Intake::new(&settings.http, &settings.jobs));
     let pipeline = Pipeline {
         db: ctx.db.clone(),
         announcer: announcer.clone(),
         carrier: Arc::clone(&carrier),
         settings: Arc::clone(&settings),
         storage: Arc::clone(&storage),
+        intake: Arc::clone(&intake),
         registry: Arc::clone(&registry),
         fetcher: GuardedFetcher::new(USER_AGENT).map_err(Error::wrap)?,
         gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
@@ -92,6 +94,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(Arc::new(pipeline));
     shared.insert(registry);
     shared.insert(storage);
+    shared.insert(intake);
     shared.insert(carrier);
     shared.insert(handlers);
     shared.insert(bells);

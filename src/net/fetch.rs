@@ -26,10 +26,10 @@ use url::Url;
 
 use super::client::{NetError, Timeouts, builder, take_from};
 
-mod policy;
-mod resolve;
 #[cfg(test)]
 mod corpus;
+mod policy;
+mod resolve;
 #[cfg(test)]
 mod tests;
 mod upload;

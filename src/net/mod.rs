@@ -23,5 +23,6 @@ pub mod fetch;
 pub use address::is_public;
 pub use client::{NetError, Timeouts, api_client, api_client_with, read_limited, retry_after};
 pub use fetch::{
-    BodyStream, Credential, Fetched, GuardedFetcher, Hosts, Lookup, LookupAnswer, Opened, Policy, SystemLookup,
+    BodyStream, Credential, Fetched, GuardedFetcher, Hosts, Lookup, LookupAnswer, Opened, Policy,
+    SystemLookup,
 };

@@ -104,6 +104,23 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
         ("settings.jobs.backoff_base_ms", jobs.backoff_base_ms),
         ("settings.jobs.deadline_ms", jobs.deadline_ms),
         ("settings.jobs.batch_turn_ms", jobs.batch_turn_ms),
+        (
+            "settings.jobs.reference_memory_bytes",
+            jobs.reference_memory_bytes,
+        ),
+        (
+            "settings.http.body_memory_bytes",
+            settings.http.body_memory_bytes,
+        ),
+        (
+            "settings.http.body_disk_bytes",
+            settings.http.body_disk_bytes,
+        ),
+        ("settings.http.body_wait_ms", settings.http.body_wait_ms),
+        (
+            "settings.generation.max_video_bytes",
+            settings.generation.max_video_bytes,
+        ),
         ("settings.jobs.duty_interval_ms", jobs.duty_interval_ms),
         (
             "settings.jobs.cleanup_interval_ms",

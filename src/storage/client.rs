@@ -16,10 +16,12 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use futures_util::TryStreamExt;
 use loco_rs::app::AppContext;
+use tokio_util::io::ReaderStream;
 use url::Url;
 
-use super::{ObjectKey, StorageError};
+use super::{Intake, ObjectKey, Received, StorageError};
 use crate::settings;
 
 /// Browsers may keep objects for a year: a key's content never changes (platform contract 6.2).
@@ -221,6 +223,22 @@ impl Storage {
             .await
             .map_err(|error| StorageError::Unavailable(error.to_string()))?;
         Ok(bytes.into_bytes().to_vec())
+    }
+
+    /// Reads an object of at most `limit` bytes as a body on its way in.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn receive(
+        &self,
+        key: &ObjectKey,
+        intake: &Intake,
+        limit: u64,
+    ) -> Result<Received, StorageError> {
+        let fetched = self.get(key, None).await?;
+        let mut body = ReaderStream::new(fetched.body.into_async_read())
+            .map_err(|error| StorageError::Unavailable(error.to_string()));
+        intake.receive(&mut body, limit).await
     }
 
     /// Deletes an object; one that is not there counts as deleted.

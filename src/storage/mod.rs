@@ -2,11 +2,13 @@
 
 mod client;
 pub mod deletions;
+pub mod intake;
 pub mod keys;
 pub mod sniff;
 pub mod upload;
 
 pub use client::{Fetched, Storage};
+pub use intake::{Intake, IntakeError, Received, Share};
 pub use keys::{Folder, ObjectKey};
 pub use sniff::{ImageKind, MediaKind, VideoKind};
 pub use upload::{Parts, UploadError};
@@ -26,4 +28,7 @@ pub enum StorageError {
     /// The storage service failed, refused, or did not answer in time.
     #[error("the storage service failed: {0}")]
     Unavailable(String),
+    /// The object could not be taken in.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
 }

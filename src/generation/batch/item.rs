@@ -23,6 +23,7 @@ use crate::{
         jobs::Claimed,
         r2_files::NewFile,
     },
+    storage::Share,
 };
 
 /// What the items of one step have in common.
@@ -33,7 +34,7 @@ pub(super) struct Bench<'a> {
     pub picture: &'a Input,
     pub upstream_model: &'a str,
     /// Read from the bucket once, by the first item that is submitted.
-    pub references: OnceCell<Vec<Reference>>,
+    pub references: OnceCell<(Vec<Reference>, Share)>,
     /// Writes of one batch wait for each other in the database anyway; waiting here, they take one
     /// connection instead of one for each item.
     pub pen: Mutex<()>,
@@ -96,7 +97,7 @@ impl Bench<'_> {
     /// Submits the item and looks a few times.
     async fn begin(&self, item: &mut Item) -> Result<Option<Vec<Output>>, ItemError> {
         let pipeline = self.pipeline;
-        let references = self
+        let (references, _share) = self
             .references
             .get_or_try_init(|| pipeline.references(self.provider, self.picture))
             .await?;

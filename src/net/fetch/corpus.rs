@@ -121,7 +121,10 @@ async fn no_address_of_the_corpus_is_reached() {
             reaching += 1;
         }
     }
-    assert!(reaching >= 20, "only {reaching} addresses lead to the listener");
+    assert!(
+        reaching >= 20,
+        "only {reaching} addresses lead to the listener"
+    );
     assert_eq!(listener.heard().await, reaching);
 
     let lookup = Script::new(&[&["127.0.0.1", "::1"]]);
@@ -131,10 +134,18 @@ async fn no_address_of_the_corpus_is_reached() {
     for (expected, address) in &corpus {
         let error = fetcher.fetch(address, &public()).await.unwrap_err();
         assert_eq!(reason(&error), *expected, "{address}");
-        let error = fetcher.open(address, &public()).await.map(|_| ()).unwrap_err();
+        let error = fetcher
+            .open(address, &public())
+            .await
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(reason(&error), *expected, "{address}");
     }
-    assert_eq!(lookup.asked(), Vec::<String>::new(), "no name was looked up");
+    assert_eq!(
+        lookup.asked(),
+        Vec::<String>::new(),
+        "no name was looked up"
+    );
     assert_eq!(listener.heard().await, 0);
 }
 

@@ -172,7 +172,11 @@ fn frame(scene: &Canvas, n: i64, frames: i64) -> Canvas {
     let x = canvas.width * 16 * (2 * n + 1) / (2 * frames);
     let rise = canvas.height * 16 * n * (frames - n) / (frames * frames);
     let y = canvas.height * 16 * 3 / 5 - rise * 3 / 2;
-    let warm = mix(rgb(0xFFB04A), rgb(0xFFF4C8), 1024 * n * (frames - n) / (frames * frames));
+    let warm = mix(
+        rgb(0xFFB04A),
+        rgb(0xFFF4C8),
+        1024 * n * (frames - n) / (frames * frames),
+    );
     canvas.rings(x, y, &disc(radius * 8 / 5, warm, 40, 60));
     canvas.rings(x, y, &disc(radius, warm, 200, 256));
     // A clock at the upper right, and along the top how much was played.
@@ -208,11 +212,20 @@ mod tests {
             (json!({}), (640, 360, 5)),
             (json!({"aspect_ratio": "9:16", "seed": -1}), (360, 640, 5)),
             (json!({"ratio": "1584:672", "duration": 10}), (640, 272, 10)),
-            (json!({"ratio": "adaptive", "duration": "9s"}), (640, 360, 9)),
+            (
+                json!({"ratio": "adaptive", "duration": "9s"}),
+                (640, 360, 9),
+            ),
             (json!({"size": "1080*1920", "duration": "5"}), (360, 640, 5)),
-            (json!({"resolution": "720p", "duration_seconds": 60}), (640, 360, 10)),
+            (
+                json!({"resolution": "720p", "duration_seconds": 60}),
+                (640, 360, 10),
+            ),
             (json!({"aspect_ratio": "1:1", "duration": 0}), (640, 640, 1)),
-            (json!({"aspect_ratio": "10:1", "duration": "long"}), (640, 64, 5)),
+            (
+                json!({"aspect_ratio": "10:1", "duration": "long"}),
+                (640, 64, 5),
+            ),
         ] {
             assert_eq!(format(options.clone()), expected, "{options}");
         }
