@@ -147,27 +147,27 @@ impl Pipeline {
         }
     }
 
-    /// The given pictures of a job in the form that its provider takes, with their share of the memory,
-    /// which is kept for as long as they are: read from the bucket, or as addresses that are signed for
+    /// The given pictures of a job in the form that its provider takes: read from the bucket, with their
+    /// share of the memory, which is kept for as long as they are; or as addresses that are signed for
     /// the length of a generation. Addresses go to the provider only.
     pub(super) async fn references(
         &self,
         provider: &dyn Provider,
         input: &Input,
     ) -> Result<(Vec<Reference>, Share), ProviderError> {
-        let size = input
-            .references
-            .iter()
-            .map(|stored| stored.size)
-            .sum::<u64>();
-        let share = self
-            .intake
-            .share_of_work(size.saturating_mul(REFERENCE_WEIGHT));
-        let share = share
-            .await
-            .map_err(|error| ProviderError::new(FaultClass::RateLimited, error.to_string()))?;
         let failed =
             |error: StorageError| ProviderError::new(FaultClass::Transient, error.to_string());
+        let share = match provider.reference_form() {
+            ReferenceForm::Address { .. } => Share::none(),
+            ReferenceForm::Bytes => {
+                let sizes = input.references.iter().map(|stored| stored.size);
+                let weight = sizes.sum::<u64>().saturating_mul(REFERENCE_WEIGHT);
+                let share = self.intake.share_of_work(weight).await;
+                share.map_err(|error| {
+                    ProviderError::new(FaultClass::RateLimited, error.to_string())
+                })?
+            }
+        };
         let mut references = Vec::with_capacity(input.references.len());
         for stored in &input.references {
             let key = ObjectKey::parse(&stored.key)
