@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -22,6 +23,8 @@ use tokio::sync::Notify;
 use super::pictures;
 
 pub const KEY: &str = "bfl-test-key";
+/// How long requests may take to arrive.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Where a request may be held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,12 +150,18 @@ impl Bfl {
 
     /// Resolves when `n` requests have arrived at this point since the start.
     pub async fn arrived(&self, point: Point, n: usize) {
-        loop {
-            let arrived = self.shared.arrived.notified();
-            if self.shared.arrivals[point as usize].load(Ordering::SeqCst) >= n {
-                return;
+        let arrivals = || self.shared.arrivals[point as usize].load(Ordering::SeqCst);
+        let all = async {
+            loop {
+                let arrived = self.shared.arrived.notified();
+                if arrivals() >= n {
+                    return;
+                }
+                arrived.await;
             }
-            arrived.await;
+        };
+        if tokio::time::timeout(LIMIT, all).await.is_err() {
+            panic!("{} of {n} requests arrived at {point:?}", arrivals());
         }
     }
 }

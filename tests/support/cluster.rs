@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{LazyLock, Mutex, mpsc},
 };
@@ -13,6 +13,8 @@ use migration::{Migrator, MigratorTrait};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const TEMPLATE: &str = "daygen_template";
+/// What a run may need: some dozens of databases and the log of the last thousand clones.
+const LEAST_FREE_KIB: u64 = 4 * 1024 * 1024;
 
 /// The cluster of this run. It outlives every test; a watchdog removes it when the run ends, also
 /// when it is killed.
@@ -39,7 +41,7 @@ async fn start() -> Cluster {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let home: PathBuf = std::env::temp_dir().join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
+    let home = place().join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
     let cluster = ensure_running(&home, Durability::Throwaway, None)
         .await
         .unwrap();
@@ -64,7 +66,32 @@ async fn start() -> Cluster {
     }
 }
 
-fn watch(home: &std::path::Path, data: &std::path::Path) -> Child {
+/// Memory where there is plenty of it: a clone of the template is hundreds of small files, and on a
+/// disk they cost more than all else that a test does.
+fn place() -> PathBuf {
+    let shared_memory = PathBuf::from("/dev/shm");
+    let free_kib = Command::new("df")
+        .args(["-Pk"])
+        .arg(&shared_memory)
+        .output()
+        .ok()
+        .and_then(|output| {
+            let text = String::from_utf8(output.stdout).ok()?;
+            let free = text.lines().nth(1)?.split_whitespace().nth(3)?;
+            free.parse::<u64>().ok()
+        });
+    if free_kib >= Some(LEAST_FREE_KIB) && is_writable(&shared_memory) {
+        return shared_memory;
+    }
+    std::env::temp_dir()
+}
+
+fn is_writable(folder: &Path) -> bool {
+    let probe = folder.join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&probe).is_ok_and(|()| std::fs::remove_dir(&probe).is_ok())
+}
+
+fn watch(home: &Path, data: &Path) -> Child {
     let script = r#"cat > /dev/null; kill -QUIT "$(head -1 "$1/postmaster.pid")"; sleep 0.5; rm -rf "$0" "$1""#;
     let mut child = Command::new("sh")
         .args(["-c", script])

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::Mutex,
     time::Duration,
@@ -35,8 +36,12 @@ pub enum Pace {
     Real,
 }
 
-/// A process that is killed with this value.
-pub struct Process(Child);
+/// A process that is killed with this value. A test that fails shows what the process said.
+pub struct Process {
+    child: Child,
+    /// What it wrote to its output.
+    log: Option<PathBuf>,
+}
 
 /// How a process shares the work of an app whose jobs Cloud Tasks carries.
 pub struct Pushed<'a> {
@@ -121,12 +126,7 @@ impl Installation<'_> {
             Pace::ShortLeases => command.env("DAYGEN_TEST_HEARTBEAT_MS", "600"),
             Pace::Real => command.env("LOCO_ENV", "development"),
         };
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process(child)
+        self.spawn(command)
     }
 
     /// Starts a worker process with further variables.
@@ -146,9 +146,7 @@ impl Installation<'_> {
         let mut command = self.command(&[&["start", "--no-banner"], arguments].concat());
         command
             .env("PORT", port.to_string())
-            .env("BINDING", "127.0.0.1")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .env("BINDING", "127.0.0.1");
         if let Some(pushed) = pushed {
             command
                 .env("ENABLE_CLOUD_TASKS", "true")
@@ -158,7 +156,24 @@ impl Installation<'_> {
                 .env("API_BASE_URL", pushed.public_url)
                 .env("INTERNAL_API_KEY", INTERNAL_KEY);
         }
-        Process(command.spawn().unwrap())
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Process {
+        let log = self
+            .bucket
+            .root
+            .join(format!("process-{}.log", uuid::Uuid::new_v4()));
+        let file = std::fs::File::create(&log).unwrap();
+        let child = command
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Process {
+            child,
+            log: Some(log),
+        }
     }
 
     /// Starts an API process on a free port; it may not listen yet.
@@ -199,7 +214,7 @@ pub async fn poll<T, F: Future<Output = Option<T>>>(
 
 /// A home of its own with nothing configured, as a newcomer has it.
 pub struct Newcomer {
-    home: std::path::PathBuf,
+    home: PathBuf,
     port: u16,
 }
 
@@ -242,7 +257,10 @@ impl Newcomer {
     }
 
     pub fn start(&self, arguments: &[&str]) -> Process {
-        Process(self.command(arguments).spawn().unwrap())
+        Process {
+            child: self.command(arguments).spawn().unwrap(),
+            log: None,
+        }
     }
 }
 
@@ -258,13 +276,13 @@ impl Drop for Newcomer {
 impl Process {
     /// SIGKILL: no clean-up of any kind.
     pub fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn signal(&self, name: &str) {
         Command::new("kill")
-            .args([name, &self.0.id().to_string()])
+            .args([name, &self.child.id().to_string()])
             .status()
             .unwrap();
     }
@@ -282,7 +300,7 @@ impl Process {
     /// SIGTERM, then waits for the end; gives whether it ended by itself in time.
     pub async fn terminate(&mut self) -> bool {
         self.signal("-TERM");
-        let child = &mut self.0;
+        let child = &mut self.child;
         let ended = poll(Duration::from_millis(20), || {
             let status = child.try_wait().unwrap();
             async move { status }
@@ -293,7 +311,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        let ended = self.child.try_wait();
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if let Some(log) = &self.log
+            && std::thread::panicking()
+        {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines[lines.len().saturating_sub(40)..].join("\n");
+            println!("a process, by itself ended with {ended:?}, said:\n{last}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use hyper::{Method, service::service_fn};
@@ -97,9 +98,14 @@ impl TestBucket {
 
     /// Resolves when `n` uploads stand before the closed gate.
     pub async fn uploads_wait(&self, n: usize) {
-        while self.gate.waiting.load(Ordering::SeqCst) < n {
-            self.gate.arrived.notified().await;
-        }
+        let all = async {
+            while self.gate.waiting.load(Ordering::SeqCst) < n {
+                self.gate.arrived.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all)
+            .await
+            .expect("uploads arrive at the gate");
     }
 
     /// Keys of all stored objects below a folder, sorted.

@@ -229,7 +229,11 @@ fn options(durability: Durability, port: u16) -> String {
          -c log_min_error_statement=panic -c log_error_verbosity=terse"
     );
     if durability == Durability::Throwaway {
-        text.push_str(" -c fsync=off -c synchronous_commit=off -c full_page_writes=off");
+        // Many small databases that come and go: cheap to make, and left alone by the autovacuum.
+        text.push_str(
+            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal \
+             -c max_wal_senders=0 -c autovacuum=off -c shared_buffers=64MB -c max_connections=400",
+        );
     }
     text
 }
