@@ -3,6 +3,7 @@
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
 mod carriers;
+mod identity;
 mod queue;
 mod secret;
 mod validate;
@@ -13,6 +14,7 @@ use loco_rs::{app::AppContext, config::Config};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+pub use identity::{Google, Identity, Jwks, Supabase};
 pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
 pub use validate::{Fault, is_embedded, is_loopback, validate};
@@ -25,6 +27,7 @@ pub struct Settings {
     pub database: Database,
     pub http: Http,
     pub auth: Auth,
+    pub identity: Identity,
     pub credits: Credits,
     pub storage: Storage,
     pub jobs: Jobs,

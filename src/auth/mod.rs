@@ -1,14 +1,20 @@
 //! Who somebody is: tokens, passwords, own accounts, first sight of a user.
 
 pub mod first_sight;
+pub mod google;
 pub mod google_tokens;
 pub mod guard;
 pub mod internal;
+mod jws;
+pub mod key_set;
 pub mod local;
 pub mod passwords;
 pub mod tokens;
 
 use sea_orm::DbErr;
+
+use google_tokens::GoogleTokenError;
+use key_set::KeysUnavailable;
 
 /// What can go wrong while somebody proves who they are.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +38,30 @@ pub enum AuthError {
     /// Unknown, expired or revoked refresh token.
     #[error("the refresh token is not valid")]
     RefreshTokenInvalid,
+    /// A Google ID token that does not pass; the reason is for the log.
+    #[error("the Google token is not accepted: {0}")]
+    GoogleRefused(&'static str),
+    /// The identity provider, or the keys of its tokens, cannot be had now.
+    #[error("the identity provider is not available: {0}")]
+    Unavailable(String),
     /// A password hash or token could not be made.
     #[error("credentials could not be processed: {0}")]
     Crypto(String),
     #[error(transparent)]
     Database(#[from] DbErr),
+}
+
+impl From<KeysUnavailable> for AuthError {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<GoogleTokenError> for AuthError {
+    fn from(error: GoogleTokenError) -> Self {
+        match error {
+            GoogleTokenError::Refused(reason) => Self::GoogleRefused(reason),
+            GoogleTokenError::NoKeys(error) => error.into(),
+        }
+    }
 }

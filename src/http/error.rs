@@ -33,6 +33,7 @@ pub enum ErrorCode {
     UserAlreadyExists,
     WeakPassword,
     RefreshTokenNotFound,
+    GoogleRefused,
     UnsupportedGrantType,
     Gone,
     PayloadTooLarge,
@@ -42,6 +43,7 @@ pub enum ErrorCode {
     TooManyJobs,
     TooManyRequests,
     ProviderUnavailable,
+    IdentityUnavailable,
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
@@ -51,7 +53,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::UserAlreadyExists,
         Self::WeakPassword,
         Self::RefreshTokenNotFound,
+        Self::GoogleRefused,
         Self::UnsupportedGrantType,
         Self::Gone,
         Self::PayloadTooLarge,
@@ -78,6 +81,7 @@ impl ErrorCode {
         Self::TooManyJobs,
         Self::TooManyRequests,
         Self::ProviderUnavailable,
+        Self::IdentityUnavailable,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
@@ -106,6 +110,7 @@ impl ErrorCode {
             Self::UserAlreadyExists => "USER_ALREADY_EXISTS",
             Self::WeakPassword => "WEAK_PASSWORD",
             Self::RefreshTokenNotFound => "REFRESH_TOKEN_NOT_FOUND",
+            Self::GoogleRefused => "GOOGLE_REFUSED",
             Self::UnsupportedGrantType => "UNSUPPORTED_GRANT_TYPE",
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -115,6 +120,7 @@ impl ErrorCode {
             Self::TooManyJobs => "TOO_MANY_JOBS",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::IdentityUnavailable => "IDENTITY_UNAVAILABLE",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
@@ -145,12 +151,14 @@ impl ErrorCode {
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",
+            Self::GoogleRefused => "bad_jwt",
             Self::UnsupportedGrantType => "invalid_credentials",
             Self::TooManyRequests | Self::TooManyJobs => "over_request_rate_limit",
             Self::PayloadTooLarge => "request_too_large",
             Self::RequestTooSlow => "request_timeout",
             Self::InsufficientCredits
             | Self::ProviderUnavailable
+            | Self::IdentityUnavailable
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
             | Self::ServiceBusy

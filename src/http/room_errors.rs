@@ -80,6 +80,19 @@ impl From<AuthError> for ApiError {
                 ErrorCode::RefreshTokenNotFound,
                 "Invalid Refresh Token: Refresh Token Not Found",
             ),
+            AuthError::GoogleRefused(reason) => {
+                tracing::info!(reason, "a Google sign-in was refused");
+                Self::bad_request(ErrorCode::GoogleRefused, "Google authentication failed")
+            }
+            AuthError::Unavailable(reason) => {
+                tracing::error!(reason, "the identity provider is not available");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::IdentityUnavailable,
+                    "Signing in is temporarily unavailable. Please try again.",
+                )
+                .retry_after(2)
+            }
             AuthError::Crypto(detail) => {
                 tracing::error!(detail, "credentials could not be processed");
                 Self::internal()

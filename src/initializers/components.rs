@@ -13,7 +13,7 @@ use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Notify;
 
 use crate::{
-    auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
+    auth::{google::GoogleSignIn, internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
     generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
     jobs::{figures::FiguresDesk, leases::Leases},
     net::GuardedFetcher,
@@ -101,6 +101,11 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(Arc::new(
         InternalGate::new(&settings.queue, public_url, USER_AGENT).map_err(Error::wrap)?,
     ));
+    if let Some(google) =
+        GoogleSignIn::new(&settings.identity.google, USER_AGENT).map_err(Error::wrap)?
+    {
+        shared.insert(Arc::new(google));
+    }
     shared.insert(settings);
     let queue = Arc::new(Queue::from_provider(queue));
     Ok(ctx.into_builder().queue_provider(queue).build())

@@ -324,7 +324,7 @@ fn refusal(error: AuthError) -> Refusal {
         AuthError::Unauthenticated => "Unauthorized: the access token is not valid",
         AuthError::ClaimsRefused => "Unauthorized: the access token's claims are not accepted",
         AuthError::SessionInvalid => "Unauthorized: the session is no longer valid",
-        AuthError::Database(error) => {
+        error @ (AuthError::Database(_) | AuthError::Unavailable(_)) => {
             tracing::error!(%error, "a socket could not be let in");
             "The service is temporarily unavailable. Please try again."
         }
@@ -332,6 +332,7 @@ fn refusal(error: AuthError) -> Refusal {
         | AuthError::EmailTaken
         | AuthError::WeakPassword
         | AuthError::RefreshTokenInvalid
+        | AuthError::GoogleRefused(_)
         | AuthError::Crypto(_) => "Unauthorized",
     };
     Refusal(text.to_owned())

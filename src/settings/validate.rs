@@ -3,7 +3,7 @@
 use loco_rs::environment::Environment;
 use url::Url;
 
-use super::{Secret, Settings, carriers};
+use super::{Secret, Settings, carriers, identity};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
@@ -31,6 +31,7 @@ pub fn validate(settings: &Settings, database_uri: &str, environment: &Environme
         production(settings, database_uri, &mut faults);
     }
     carriers::check(settings, &mut faults);
+    identity::check(settings, &mut faults);
     faults
 }
 
@@ -41,8 +42,9 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         }
     };
     need(!is_embedded(database_uri), "DATABASE_URL");
+    // A Supabase project may sign with keys that it publishes; tokens of our own need a secret.
     need(
-        settings.auth.hs256_secret().is_some(),
+        settings.auth.hs256_secret().is_some() || settings.identity.supabase.url.is_some(),
         "SUPABASE_JWT_SECRET or JWT_SECRET",
     );
     need(settings.http.public_url.is_some(), "API_BASE_URL");
@@ -72,6 +74,9 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
                 "{name} is a known default or shorter than {MIN_SECRET_BYTES} bytes"
             ));
         }
+    }
+    if settings.identity.dev_login {
+        faults.push("ENABLE_DEV_LOGIN must not be set in production".to_owned());
     }
     if settings.generation.demo {
         faults.push("settings.generation.demo must be false in production".to_owned());
