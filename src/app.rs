@@ -17,6 +17,7 @@ use loco_rs::{
 use migration::Migrator;
 
 use crate::{
+    auth::identity::{self, Keeper},
     controllers,
     http::edge::Edge,
     initializers::{boot, components, live_updates, serve, worker_duties},
@@ -90,19 +91,23 @@ impl Hooks for App {
         live_updates::routes(ctx)
     }
 
-    fn routes(_ctx: &AppContext) -> AppRoutes {
-        AppRoutes::with_default_routes() // controller routes below
+    fn routes(ctx: &AppContext) -> AppRoutes {
+        let routes = AppRoutes::with_default_routes() // controller routes below
             .add_route(controllers::health::routes())
             .add_route(controllers::operations::routes())
             .add_route(controllers::auth::routes())
-            .add_route(controllers::gotrue::routes())
             .add_route(controllers::users::routes())
             .add_route(controllers::image::routes())
             .add_route(controllers::jobs::routes())
             .add_route(controllers::process::routes())
             .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
-            .add_route(controllers::files::routes())
+            .add_route(controllers::files::routes());
+        // Where accounts are kept elsewhere, so is their identity API.
+        match identity::of(ctx).map(|identity| identity.keeper()) {
+            Ok(Keeper::Local) => routes.add_route(controllers::gotrue::routes()),
+            _ => routes,
+        }
     }
 
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {

@@ -4,12 +4,10 @@ use sea_orm::DatabaseConnection;
 
 use super::{
     AuthError, first_sight,
+    identity::Identity,
     tokens::{Claims, TokenKeys},
 };
 use crate::models::users::{self, Profile};
-
-/// Name of the identity provider that keeps the accounts in this database.
-pub const LOCAL: &str = "local";
 
 /// A proven caller.
 #[derive(Debug, Clone)]
@@ -25,16 +23,18 @@ pub struct Authenticated {
 pub async fn authenticate(
     db: &DatabaseConnection,
     keys: &TokenKeys,
+    identity: &dyn Identity,
     token: &str,
     welcome: i64,
 ) -> Result<Authenticated, AuthError> {
-    let claims = keys.verify(token)?;
-    let known = users::Entity::find_by_identity(db, LOCAL, &claims.subject.to_string()).await?;
+    let claims = keys.verify(token).await?;
+    let keeper = identity.keeper().as_str();
+    let known = users::Entity::find_by_identity(db, keeper, &claims.subject.to_string()).await?;
     let profile = match known {
         Some(profile) => profile,
-        None => first_sight::from_claims(db, &claims, LOCAL, welcome).await?,
+        None => first_sight::of_token(db, identity, token, &claims, welcome).await?,
     };
-    if profile.is_anonymized {
+    if profile.is_anonymized || claims.issued_at < profile.tokens_valid_from {
         return Err(AuthError::SessionInvalid);
     }
     Ok(Authenticated { profile, claims })

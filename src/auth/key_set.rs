@@ -11,10 +11,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{
-        AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-        RSAKeyParameters,
-    },
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use reqwest::header::{CACHE_CONTROL, HeaderMap};
 use serde::Deserialize;
@@ -27,6 +24,8 @@ use crate::net::{NetError, api_client, read_limited};
 const MAX_SET_BYTES: u64 = 256 * 1024;
 /// Most keys of a set that are looked at.
 const MAX_KEYS: usize = 64;
+/// Size of a coordinate of P-256 and of an Ed25519 key, bytes.
+const COORDINATE_BYTES: usize = 32;
 /// Smallest RSA modulus, bytes (RFC 7518 section 3.3).
 const MIN_RSA_BYTES: usize = 256;
 
@@ -248,24 +247,34 @@ fn read_key(value: Value) -> Option<VerifyingKey> {
     })
 }
 
-/// The one algorithm that is accepted from a kind of key.
+/// The one algorithm that is accepted from a kind of key. Sizes are checked here: the verifier of the
+/// library takes them for granted.
 fn algorithm_of(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     match parameters {
-        AlgorithmParameters::RSA(rsa) if is_large(rsa) => Some(Algorithm::RS256),
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            Some(Algorithm::ES256)
+        AlgorithmParameters::RSA(rsa) => {
+            (number_bytes(&rsa.n)? >= MIN_RSA_BYTES).then_some(Algorithm::RS256)
         }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            Some(Algorithm::EdDSA)
+        AlgorithmParameters::EllipticCurve(key) => {
+            let is_sized = is_coordinate(&key.x) && is_coordinate(&key.y);
+            (is_sized && key.curve == EllipticCurve::P256).then_some(Algorithm::ES256)
         }
+        AlgorithmParameters::OctetKeyPair(key) => (is_coordinate(&key.x)
+            && key.curve == EllipticCurve::Ed25519)
+            .then_some(Algorithm::EdDSA),
         _ => None,
     }
 }
 
-fn is_large(rsa: &RSAKeyParameters) -> bool {
+/// Bytes of a number without leading zeroes.
+fn number_bytes(text: &str) -> Option<usize> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Some(bytes.iter().skip_while(|byte| **byte == 0).count())
+}
+
+fn is_coordinate(text: &str) -> bool {
     URL_SAFE_NO_PAD
-        .decode(&rsa.n)
-        .is_ok_and(|modulus| modulus.iter().skip_while(|byte| **byte == 0).count() >= MIN_RSA_BYTES)
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == COORDINATE_BYTES)
 }
 
 /// The `max-age` of an answer.

@@ -8,14 +8,16 @@ use sha2::{Digest, Sha256};
 
 use super::{
     AuthError, first_sight,
-    guard::LOCAL,
+    google::GoogleAccount,
+    identity::Keeper,
+    linking,
     passwords::Passwords,
     tokens::{TokenKeys, TokenSubject},
 };
 use crate::{
     models::{
         auth_sessions::{self, LogoutScope},
-        begin, local_accounts,
+        begin, identities, local_accounts,
         users::NewUser,
     },
     settings::Settings,
@@ -76,7 +78,7 @@ impl LocalAccounts<'_> {
             avatar_url: None,
         };
         let txn = begin(self.db).await?;
-        if !first_sight::create(&txn, &user, LOCAL, self.settings.credits.welcome).await?
+        if !first_sight::create(&txn, &user, Keeper::Local, self.settings.credits.welcome).await?
             || !local_accounts::Entity::insert_if_new(
                 &txn,
                 id,
@@ -110,6 +112,49 @@ impl LocalAccounts<'_> {
             .ok_or(AuthError::InvalidCredentials)?;
         let txn = begin(self.db).await?;
         local_accounts::Entity::touch_sign_in(&txn, account.user_id).await?;
+        let session = self.open_session(&txn, account.user_id).await?;
+        txn.commit().await?;
+        Ok(session)
+    }
+
+    /// Signs in with a proven Google account: the user it is tied to, the one with its address, or a
+    /// new one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sign_in_with_google(&self, google: &GoogleAccount) -> Result<Session, AuthError> {
+        let txn = begin(self.db).await?;
+        let user_id = linking::google_user(&txn, google, self.settings.credits.welcome).await?;
+        local_accounts::Entity::touch_sign_in(&txn, user_id).await?;
+        let session = self.open_session(&txn, user_id).await?;
+        txn.commit().await?;
+        Ok(session)
+    }
+
+    /// Signs in without any proof, making an account without a password when there is none.
+    ///
+    /// # Errors
+    /// [`AuthError::DeveloperNotMade`] when the address belongs to a user of another provider.
+    pub async fn sign_in_developer(
+        &self,
+        email: &str,
+        metadata: Map<String, Value>,
+    ) -> Result<Session, AuthError> {
+        let txn = begin(self.db).await?;
+        let user = NewUser {
+            id: Uuid::new_v4(),
+            email,
+            display_name: metadata.get("display_name").and_then(Value::as_str),
+            avatar_url: None,
+        };
+        let welcome = self.settings.credits.welcome;
+        if first_sight::create(&txn, &user, Keeper::Local, welcome).await? {
+            let metadata = Value::Object(metadata.clone());
+            local_accounts::Entity::insert_proven(&txn, user.id, email, metadata).await?;
+        }
+        let account = local_accounts::Entity::find_by_email(&txn, email)
+            .await?
+            .ok_or_else(|| AuthError::DeveloperNotMade("its address is taken".to_owned()))?;
         let session = self.open_session(&txn, account.user_id).await?;
         txn.commit().await?;
         Ok(session)
@@ -197,11 +242,13 @@ impl LocalAccounts<'_> {
             self.settings.auth.refresh_token_ttl_days,
         )
         .await?;
+        let valid_from = identities::Entity::tokens_valid_from(txn, user_id).await?;
         let (access_token, expires_at) = self.keys.issue(&TokenSubject {
             user_id,
             email: &account.email,
             user_metadata: &account.user_metadata,
             session_id,
+            valid_from,
         })?;
         Ok(Session {
             access_token,

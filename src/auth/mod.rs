@@ -4,12 +4,19 @@ pub mod first_sight;
 pub mod google;
 pub mod google_tokens;
 pub mod guard;
+pub mod identity;
 pub mod internal;
 mod jws;
 pub mod key_set;
+mod linking;
 pub mod local;
+pub mod local_provider;
 pub mod passwords;
+mod proofs;
+pub mod supabase;
 pub mod tokens;
+
+use std::time::Duration;
 
 use sea_orm::DbErr;
 
@@ -38,12 +45,24 @@ pub enum AuthError {
     /// Unknown, expired or revoked refresh token.
     #[error("the refresh token is not valid")]
     RefreshTokenInvalid,
+    /// Neither a recovery token of ours nor a token hash that was mailed, or used or expired.
+    #[error("the reset token is not valid")]
+    ResetTokenInvalid,
     /// A Google ID token that does not pass; the reason is for the log.
     #[error("the Google token is not accepted: {0}")]
     GoogleRefused(&'static str),
+    /// The identity provider says no, in its own words.
+    #[error("the identity provider refused: {text}")]
+    ProviderRefused { code: String, text: String },
+    /// The identity provider is asked too often.
+    #[error("too many requests to the identity provider")]
+    RateLimited { retry_after: Option<Duration> },
     /// The identity provider, or the keys of its tokens, cannot be had now.
     #[error("the identity provider is not available: {0}")]
     Unavailable(String),
+    /// The developer's account could not be made.
+    #[error("the developer's account could not be made: {0}")]
+    DeveloperNotMade(String),
     /// A password hash or token could not be made.
     #[error("credentials could not be processed: {0}")]
     Crypto(String),

@@ -10,6 +10,7 @@ use super::error::{ApiError, ApiResult};
 use crate::{
     auth::{
         guard::{Authenticated, authenticate, bearer},
+        identity,
         tokens::{Claims, TokenKeys},
     },
     models::users::Profile,
@@ -42,9 +43,10 @@ impl Caller {
     /// 401 with the guard's texts, 503 when the database is away.
     pub async fn by_token(ctx: &AppContext, token: &str) -> ApiResult<Self> {
         let keys = TokenKeys::of(ctx)?;
+        let provider = identity::of(ctx)?;
         let welcome = Settings::of(ctx)?.credits.welcome;
         let Authenticated { profile, claims } =
-            authenticate(&ctx.db, &keys, token, welcome).await?;
+            authenticate(&ctx.db, &keys, provider.as_ref(), token, welcome).await?;
         Ok(Self { profile, claims })
     }
 }

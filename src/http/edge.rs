@@ -151,7 +151,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal().into_response()
 }
 
-async fn route_not_found(method: Method, uri: Uri) -> ApiError {
+/// 404 for an address that nothing serves.
+pub async fn route_not_found(method: Method, uri: Uri) -> ApiError {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     ApiError::new(
         StatusCode::NOT_FOUND,

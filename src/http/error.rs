@@ -33,7 +33,9 @@ pub enum ErrorCode {
     UserAlreadyExists,
     WeakPassword,
     RefreshTokenNotFound,
+    ResetTokenInvalid,
     GoogleRefused,
+    IdentityRefused,
     UnsupportedGrantType,
     Gone,
     PayloadTooLarge,
@@ -53,7 +55,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -71,7 +73,9 @@ impl ErrorCode {
         Self::UserAlreadyExists,
         Self::WeakPassword,
         Self::RefreshTokenNotFound,
+        Self::ResetTokenInvalid,
         Self::GoogleRefused,
+        Self::IdentityRefused,
         Self::UnsupportedGrantType,
         Self::Gone,
         Self::PayloadTooLarge,
@@ -110,7 +114,9 @@ impl ErrorCode {
             Self::UserAlreadyExists => "USER_ALREADY_EXISTS",
             Self::WeakPassword => "WEAK_PASSWORD",
             Self::RefreshTokenNotFound => "REFRESH_TOKEN_NOT_FOUND",
+            Self::ResetTokenInvalid => "RESET_TOKEN_INVALID",
             Self::GoogleRefused => "GOOGLE_REFUSED",
+            Self::IdentityRefused => "IDENTITY_REFUSED",
             Self::UnsupportedGrantType => "UNSUPPORTED_GRANT_TYPE",
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -151,7 +157,9 @@ impl ErrorCode {
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",
+            Self::ResetTokenInvalid => "otp_expired",
             Self::GoogleRefused => "bad_jwt",
+            Self::IdentityRefused => "validation_failed",
             Self::UnsupportedGrantType => "invalid_credentials",
             Self::TooManyRequests | Self::TooManyJobs => "over_request_rate_limit",
             Self::PayloadTooLarge => "request_too_large",

@@ -80,10 +80,30 @@ impl From<AuthError> for ApiError {
                 ErrorCode::RefreshTokenNotFound,
                 "Invalid Refresh Token: Refresh Token Not Found",
             ),
+            AuthError::ResetTokenInvalid => Self::bad_request(
+                ErrorCode::ResetTokenInvalid,
+                "Invalid or expired reset token",
+            ),
             AuthError::GoogleRefused(reason) => {
                 tracing::info!(reason, "a Google sign-in was refused");
                 Self::bad_request(ErrorCode::GoogleRefused, "Google authentication failed")
             }
+            AuthError::ProviderRefused { code, text } if code == "weak_password" => {
+                Self::bad_request(ErrorCode::WeakPassword, text)
+            }
+            AuthError::ProviderRefused { text, .. } => {
+                Self::bad_request(ErrorCode::IdentityRefused, text)
+            }
+            AuthError::DeveloperNotMade(text) => Self::bad_request(
+                ErrorCode::IdentityRefused,
+                format!("Failed to create dev user: {text}"),
+            ),
+            AuthError::RateLimited { retry_after } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorCode::TooManyRequests,
+                "Too many requests. Please wait a moment and try again.",
+            )
+            .retry_after(retry_after.map_or(60, |wait| wait.as_secs().max(1))),
             AuthError::Unavailable(reason) => {
                 tracing::error!(reason, "the identity provider is not available");
                 Self::new(

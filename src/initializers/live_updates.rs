@@ -19,7 +19,7 @@ use tower::Layer;
 
 use super::listener::{self, Ear};
 use crate::{
-    auth::tokens::TokenKeys,
+    auth::{identity, tokens::TokenKeys},
     http::ApiError,
     queue::{
         handlers::Handlers,
@@ -89,6 +89,7 @@ pub fn routes(ctx: &AppContext) -> Result<Router<AppContext>> {
     let gate = Gate {
         db: ctx.db.clone(),
         keys: TokenKeys::of(ctx)?,
+        identity: identity::of(ctx)?,
         welcome: settings.credits.welcome,
         hub: Arc::clone(&hub),
     };

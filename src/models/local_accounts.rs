@@ -44,6 +44,42 @@ impl Entity {
         Ok(result.rows_affected() == 1)
     }
 
+    /// Creates an account without a password whose address is proven; tells whether it did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_proven(
+        db: &impl ConnectionTrait,
+        user_id: Uuid,
+        email: &str,
+        user_metadata: Value,
+    ) -> Result<bool, DbErr> {
+        let result = db
+            .execute_raw(statement(
+                "insert into local_accounts (user_id, email, user_metadata, email_confirmed_at, last_sign_in_at)
+                 values ($1, $2, $3, now(), now()) on conflict do nothing",
+                [user_id.into(), email.into(), user_metadata.into()],
+            ))
+            .await?;
+        Ok(result.rows_affected() == 1)
+    }
+
+    /// Notes that the address is proven. If it was not before, the password goes; tells whether it was so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prove(db: &impl ConnectionTrait, user_id: Uuid) -> Result<bool, DbErr> {
+        let result = db
+            .execute_raw(statement(
+                "update local_accounts
+                 set email_confirmed_at = now(), password_hash = null, updated_at = now()
+                 where user_id = $1 and email_confirmed_at is null",
+                [user_id.into()],
+            ))
+            .await?;
+        Ok(result.rows_affected() == 1)
+    }
+
     /// Notes a log-in.
     ///
     /// # Errors

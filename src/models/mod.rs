@@ -6,6 +6,7 @@ pub mod _entities;
 pub mod auth_sessions;
 pub mod delivery_outbox;
 pub mod idempotency_keys;
+pub mod identities;
 pub mod job_events;
 pub mod job_items;
 pub mod job_totals;

@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{timestamp, users::UserView};
-use crate::{auth::local::Session, models::local_accounts};
+use crate::{
+    auth::{identity::ProviderAccount, local::Session},
+    models::local_accounts,
+};
 
 /// `POST /api/auth/signup`.
 #[derive(Debug, Serialize)]
@@ -22,7 +25,29 @@ pub struct LogInView {
     pub refresh_token: String,
     /// Seconds.
     pub expires_in: i64,
-    pub user: UserView,
+    /// Absent when the account is good and its profile cannot be had.
+    pub user: Option<UserView>,
+}
+
+/// `POST /api/auth/google/verify`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoogleView {
+    pub message: &'static str,
+    /// The account as its provider describes it.
+    pub user: Value,
+    pub profile: UserView,
+    pub access_token: String,
+    pub refresh_token: String,
+}
+
+/// `POST /api/auth/dev-login`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeveloperView {
+    pub access_token: String,
+    pub refresh_token: String,
+    pub user: Option<UserView>,
 }
 
 /// `POST /api/auth/oauth-callback`.
@@ -53,6 +78,15 @@ pub fn gotrue_session(session: &Session) -> Value {
         "refresh_token": session.refresh_token,
         "user": gotrue_user(&session.account),
     })
+}
+
+/// An account in GoTrue's form, whoever keeps it.
+#[must_use]
+pub fn provider_account(account: &ProviderAccount) -> Value {
+    match account {
+        ProviderAccount::Local(account) => gotrue_user(account),
+        ProviderAccount::Foreign(user) => user.clone(),
+    }
 }
 
 /// A user as supabase-js reads it.

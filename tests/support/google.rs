@@ -27,7 +27,7 @@ pub const ACCOUNT: &str = "tasks@test-project.iam.gserviceaccount.com";
 const KEY_ID: &str = "test-key-1";
 
 /// Two keys for the whole run: Google's own, and one of somebody else.
-static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
+pub static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
     let make = || RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
     [make(), make()]
 });
@@ -47,7 +47,7 @@ pub struct Google {
     shared: Arc<Mutex<Shared>>,
 }
 
-fn pem(key: &RsaPrivateKey) -> String {
+pub fn pem(key: &RsaPrivateKey) -> String {
     key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
 }
 
@@ -131,6 +131,25 @@ pub fn oidc_claims(email: &str, audience: &str) -> Value {
         "sub": "1234567890",
         "email": email,
         "email_verified": true,
+        "iat": now,
+        "exp": now + 3_600,
+    })
+}
+
+/// The claims of an ID token of a person, as Google makes it for a client.
+pub fn id_claims(client_id: &str, subject: &str, email: &str) -> Value {
+    let now = chrono::Utc::now().timestamp();
+    json!({
+        "iss": "https://accounts.google.com",
+        "azp": client_id,
+        "aud": client_id,
+        "sub": subject,
+        "email": email,
+        "email_verified": true,
+        "name": "Grace Hopper",
+        "picture": "https://lh3.googleusercontent.com/a/grace=s96-c",
+        "given_name": "Grace",
+        "family_name": "Hopper",
         "iat": now,
         "exp": now + 3_600,
     })
