@@ -20,13 +20,13 @@ use crate::{
     auth::identity::{self, Keeper},
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, live_updates, serve, worker_duties},
+    initializers::{boot, components, dev_inbox, live_updates, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::{
         batch_generation::BatchGenerationWorker, image_generation::ImageGenerationWorker,
-        image_upscale::ImageUpscaleWorker, scene_generation::SceneGenerationWorker,
-        video_generation::VideoGenerationWorker,
+        image_upscale::ImageUpscaleWorker, mail::MailWorker,
+        scene_generation::SceneGenerationWorker, video_generation::VideoGenerationWorker,
     },
 };
 
@@ -88,7 +88,7 @@ impl Hooks for App {
         {
             Self::connect_workers(ctx, queue).await?;
         }
-        live_updates::routes(ctx)
+        Ok(live_updates::routes(ctx)?.merge(dev_inbox::routes(ctx)))
     }
 
     fn routes(ctx: &AppContext) -> AppRoutes {
@@ -116,6 +116,7 @@ impl Hooks for App {
         queue.register(ImageUpscaleWorker::build(ctx)).await?;
         queue.register(BatchGenerationWorker::build(ctx)).await?;
         queue.register(SceneGenerationWorker::build(ctx)).await?;
+        queue.register(MailWorker::build(ctx)).await?;
         worker_duties::start(ctx).await
     }
 

@@ -6,6 +6,7 @@ mod carriers;
 mod identity;
 mod queue;
 mod secret;
+mod sign_in;
 mod validate;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub use identity::{Google, Identity, Jwks, Supabase};
 pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
+pub use sign_in::{AuthLimits, Mail, Rate, SmtpTls};
 pub use validate::{Fault, is_embedded, is_loopback, validate};
 
 /// All settings of the service.
@@ -28,6 +30,7 @@ pub struct Settings {
     pub http: Http,
     pub auth: Auth,
     pub identity: Identity,
+    pub mail: Mail,
     pub credits: Credits,
     pub storage: Storage,
     pub jobs: Jobs,
@@ -108,6 +111,19 @@ pub struct Auth {
     pub refresh_token_ttl_days: u32,
     pub refresh_reuse_window_s: u32,
     pub hashing_slots: usize,
+    /// Whether a sign-up with a password has to be confirmed by mail before its first log-in.
+    #[serde(deserialize_with = "flag")]
+    pub confirm_email: bool,
+    /// Addresses beside the frontend's that a sign-in may lead back to.
+    #[serde(deserialize_with = "list")]
+    pub redirect_urls: Vec<String>,
+    /// Addresses in place of which a reset link shows the service's own page.
+    #[serde(deserialize_with = "list")]
+    pub own_reset_page_for: Vec<String>,
+    /// Seconds a mailed link and its code are good; those that confirm a sign-up have their own time.
+    pub link_ttl_s: u32,
+    pub confirmation_ttl_s: u32,
+    pub limits: AuthLimits,
 }
 
 impl Auth {

@@ -18,6 +18,7 @@ mod m20261122_000008_outbox;
 mod m20261122_000009_operations;
 mod m20261122_000010_job_items;
 mod m20261122_000011_fairness;
+mod m20261122_000012_sign_in;
 mod m20261122_000020_identities;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_operations::Migration),
             Box::new(m20261122_000010_job_items::Migration),
             Box::new(m20261122_000011_fairness::Migration),
+            Box::new(m20261122_000012_sign_in::Migration),
             Box::new(m20261122_000020_identities::Migration),
             // inject-above (do not remove this comment)
         ]

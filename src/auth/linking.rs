@@ -12,8 +12,11 @@ use super::{
     identity::{Keeper, Sighting},
 };
 use crate::models::{
+    auth_flows,
     auth_sessions::{self, LogoutScope},
-    identities, local_accounts,
+    identities,
+    local_accounts::{self, NewAccount},
+    one_time_tokens,
     users::NewUser,
 };
 
@@ -103,13 +106,22 @@ pub(super) async fn google_user(
         "avatar_url": google.picture,
         "email_verified": true,
     });
-    if local_accounts::Entity::insert_proven(txn, id, &google.email, metadata).await? {
+    let account = NewAccount {
+        user_id: id,
+        email: &google.email,
+        password_hash: None,
+        is_proven: true,
+        user_metadata: metadata,
+        app_metadata: json!({"provider": provider, "providers": [provider]}),
+    };
+    if local_accounts::Entity::insert_if_new(txn, &account).await? {
         // Nobody knows who had the log-ins of a user without an account here.
         if id != new.id {
             identities::Entity::end_tokens(txn, id).await?;
         }
     } else {
         prove_address(txn, id).await?;
+        local_accounts::Entity::add_provider(txn, id, provider).await?;
     }
     identities::Entity::complete_profile(
         txn,
@@ -122,18 +134,24 @@ pub(super) async fn google_user(
 }
 
 /// The address of an account was proven just now. If it was not before, whoever knows the password
-/// or holds a log-in need not be its owner: both are dropped, and access tokens of that time end.
+/// or holds a log-in need not be its owner: both are dropped with everything under way, and access
+/// tokens of that time end. Tells whether it was so.
 ///
 /// # Errors
 /// When the database fails.
 pub(super) async fn prove_address(
     txn: &DatabaseTransaction,
     user_id: Uuid,
-) -> Result<(), AuthError> {
-    if local_accounts::Entity::prove(txn, user_id).await? {
-        auth_sessions::Entity::log_out(txn, user_id, None, LogoutScope::Global).await?;
+) -> Result<bool, AuthError> {
+    let is_new = local_accounts::Entity::prove(txn, user_id).await?;
+    if is_new {
+        let reason = "the owner of the address came";
+        auth_sessions::Entity::end(txn, user_id, None, LogoutScope::Global, reason).await?;
         identities::Entity::end_tokens(txn, user_id).await?;
+        // A change of address that a stranger asked for must not be confirmed later.
+        one_time_tokens::Entity::drop_of_user(txn, user_id).await?;
+        auth_flows::Entity::drop_of(txn, user_id).await?;
         tracing::info!(user.id = %user_id, "an address was proven; what came before it was dropped");
     }
-    Ok(())
+    Ok(is_new)
 }

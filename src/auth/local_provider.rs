@@ -3,35 +3,30 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::DatabaseConnection;
 use serde_json::{Map, Value};
 
 use super::{
     AuthError,
     google::{GoogleSignIn, Nonce},
     identity::{Identity, Keeper, ProviderAccount, Sighting, SignedIn, SignedUp},
-    local::{LocalAccounts, Session},
-    passwords::Passwords,
+    local::{self, Back, Change, LocalAccounts, Session},
     tokens::{Claims, TokenKeys},
 };
-use crate::{models::auth_sessions::LogoutScope, settings::Settings};
+use crate::models::auth_sessions::LogoutScope;
 
 /// The provider over the accounts of this database.
 pub struct LocalProvider {
-    pub db: DatabaseConnection,
+    pub accounts: Arc<LocalAccounts>,
     pub keys: Arc<TokenKeys>,
-    pub passwords: Arc<Passwords>,
-    pub settings: Arc<Settings>,
     pub google: Option<Arc<GoogleSignIn>>,
 }
 
 impl LocalProvider {
-    fn accounts(&self) -> LocalAccounts<'_> {
-        LocalAccounts {
-            db: &self.db,
-            keys: &self.keys,
-            passwords: &self.passwords,
-            settings: &self.settings,
+    /// The frontend's page for what comes by mail.
+    fn back(&self, page: &str) -> Back {
+        Back {
+            redirect_to: Some(format!("{}{page}", self.accounts.redirects().frontend())),
+            challenge: None,
         }
     }
 }
@@ -48,33 +43,66 @@ impl Identity for LocalProvider {
         password: &str,
         display_name: Option<&str>,
     ) -> Result<SignedUp, AuthError> {
-        self.accounts()
-            .sign_up(email, password, metadata(display_name))
+        let signed_up = self
+            .accounts
+            .sign_up(
+                email,
+                Some(password),
+                metadata(display_name),
+                self.back("/auth/callback"),
+            )
             .await?;
-        Ok(SignedUp::Ready)
+        Ok(match signed_up {
+            local::SignedUp::Session(_) => SignedUp::Ready,
+            local::SignedUp::MailSent => SignedUp::Unconfirmed,
+        })
     }
 
     async fn send_magic_link(
         &self,
-        _email: &str,
-        _display_name: Option<&str>,
+        email: &str,
+        display_name: Option<&str>,
     ) -> Result<(), AuthError> {
-        Err(AuthError::Crypto("not there yet".to_owned()))
+        let back = self.back("/auth/callback");
+        self.accounts
+            .send_magic_link(email, metadata(display_name), true, back)
+            .await
     }
 
     async fn log_in(&self, email: &str, password: &str) -> Result<SignedIn, AuthError> {
-        self.accounts()
+        self.accounts
             .log_in(email, password)
             .await
             .map(Into::into)
     }
 
-    async fn send_recovery(&self, _email: &str) -> Result<(), AuthError> {
-        Err(AuthError::Crypto("not there yet".to_owned()))
+    async fn send_recovery(&self, email: &str) -> Result<(), AuthError> {
+        let back = self.back("/auth/reset-password");
+        self.accounts.send_recovery(email, back).await
     }
 
-    async fn reset_password(&self, _token: &str, _new_password: &str) -> Result<(), AuthError> {
-        Err(AuthError::Crypto("not there yet".to_owned()))
+    async fn reset_password(&self, token: &str, new_password: &str) -> Result<(), AuthError> {
+        // Three parts: an access token; what is mailed has no dots.
+        if !token.contains('.') {
+            let reset = self.accounts.reset_password(token, new_password).await;
+            return reset.map_err(|error| match error {
+                AuthError::LinkInvalid => AuthError::ResetTokenInvalid,
+                other => other,
+            });
+        }
+        let claims = self.keys.verify(token).await.map_err(|error| match error {
+            AuthError::Unavailable(_) => error,
+            _ => AuthError::ResetTokenInvalid,
+        })?;
+        let change = Change {
+            password: Some(new_password.to_owned()),
+            ..Change::default()
+        };
+        let changed = self.accounts.update(&claims, change).await;
+        changed.map(|_| ()).map_err(|error| match error {
+            AuthError::SessionInvalid => AuthError::ResetTokenInvalid,
+            other => other,
+        })
     }
 
     async fn sign_in_with_google(
@@ -88,20 +116,20 @@ impl Identity for LocalProvider {
             .ok_or(AuthError::GoogleRefused("GOOGLE_CLIENT_ID is not set"))?;
         let nonce = nonce.map_or(Nonce::Absent, Nonce::HashOf);
         let account = google.verify(id_token, nonce).await?;
-        self.accounts()
+        self.accounts
             .sign_in_with_google(&account)
             .await
             .map(Into::into)
     }
 
     async fn sign_out(&self, _token: &str, claims: &Claims) -> Result<(), AuthError> {
-        self.accounts()
+        self.accounts
             .log_out(claims.subject, claims.session_id, LogoutScope::Local)
             .await
     }
 
     async fn sign_in_developer(&self, email: &str, name: &str) -> Result<SignedIn, AuthError> {
-        self.accounts()
+        self.accounts
             .sign_in_developer(email, metadata(Some(name)))
             .await
             .map(Into::into)

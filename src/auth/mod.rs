@@ -9,11 +9,15 @@ pub mod internal;
 mod jws;
 pub mod key_set;
 mod linking;
+pub mod limits;
 pub mod local;
 pub mod local_provider;
 pub mod passwords;
 mod proofs;
 pub mod supabase;
+pub mod pkce;
+pub mod random;
+pub mod redirects;
 pub mod tokens;
 
 use std::time::Duration;
@@ -42,6 +46,33 @@ pub enum AuthError {
     EmailTaken,
     #[error("the password must have 8 to 128 characters")]
     WeakPassword,
+    /// A password that everybody tries first.
+    #[error("the password is too easy to guess")]
+    LeakedPassword,
+    /// The new password is the old one.
+    #[error("the new password is the old one")]
+    SamePassword,
+    /// The right password of a sign-up whose address is not proven yet.
+    #[error("the e-mail is not confirmed")]
+    EmailNotConfirmed,
+    /// A mailed link or code that is unknown, used, expired, or for something else.
+    #[error("the link or code is not valid")]
+    LinkInvalid,
+    /// A PKCE code, or a state from a provider, that is unknown or was used.
+    #[error("no such sign-in is under way")]
+    FlowNotFound,
+    /// The same, too late.
+    #[error("the sign-in took too long")]
+    FlowExpired,
+    /// The verifier is not the one of the challenge.
+    #[error("the code verifier does not match")]
+    BadVerifier,
+    /// More metadata than an access token can carry.
+    #[error("the metadata is too large")]
+    MetadataTooLarge,
+    /// Too many passwords are being checked.
+    #[error("too many passwords are being checked")]
+    Busy,
     /// Unknown, expired or revoked refresh token.
     #[error("the refresh token is not valid")]
     RefreshTokenInvalid,

@@ -86,7 +86,7 @@ struct NewToken<'a> {
     iat: i64,
     email: &'a str,
     phone: &'a str,
-    app_metadata: Value,
+    app_metadata: &'a Value,
     user_metadata: &'a Value,
     role: &'a str,
     aal: &'a str,
@@ -100,10 +100,13 @@ struct NewToken<'a> {
 pub struct TokenSubject<'a> {
     pub user_id: Uuid,
     pub email: &'a str,
+    pub app_metadata: &'a Value,
     pub user_metadata: &'a Value,
     pub session_id: Uuid,
     /// Tokens of this user count from here on, seconds since 1970.
     pub valid_from: i64,
+    /// How the session was opened.
+    pub method: &'a str,
 }
 
 /// Signs and verifies access tokens.
@@ -254,11 +257,11 @@ impl TokenKeys {
             iat: now,
             email: subject.email,
             phone: "",
-            app_metadata: json!({"provider": "email", "providers": ["email"]}),
+            app_metadata: subject.app_metadata,
             user_metadata: subject.user_metadata,
             role: ROLE,
             aal: "aal1",
-            amr: json!([{"method": "password", "timestamp": now}]),
+            amr: json!([{"method": subject.method, "timestamp": now}]),
             session_id: subject.session_id,
             is_anonymous: false,
         };

@@ -1,4 +1,4 @@
-//! Bodies of `/api/auth/*` and `/auth/v1/*`.
+//! Bodies of `/api/auth/*`.
 
 use serde_json::{Map, Value};
 
@@ -11,8 +11,6 @@ pub const PASSWORD: Length = Length::between(8, 128);
 const DISPLAY_NAME_MAX: usize = 80;
 /// Longest token in a body, characters.
 const TOKEN_MAX: usize = 16 * 1024;
-/// Largest metadata of an account, bytes.
-const METADATA_MAX_BYTES: usize = 4096;
 
 /// `POST /api/auth/signup`.
 #[derive(Debug)]
@@ -141,75 +139,5 @@ impl GoogleProof {
             id_token: text("idToken"),
             nonce: text("nonce"),
         }
-    }
-}
-
-/// `POST /auth/v1/signup`, as supabase-js sends it.
-#[derive(Debug)]
-pub struct GoTrueSignUp {
-    pub email: String,
-    pub password: String,
-    pub data: Map<String, Value>,
-}
-
-impl GoTrueSignUp {
-    /// # Errors
-    /// 400 when a field has the wrong type; the password's strength is judged by the auth room.
-    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
-        let mut fields = Fields::new(body);
-        let dto = Self {
-            email: fields.required_email("email"),
-            password: fields.required_text("password", Length::default()),
-            data: fields.object("data").unwrap_or_default(),
-        };
-        // It goes into every access token, and a token that is too long is refused.
-        let size = serde_json::to_vec(&dto.data).map_or(usize::MAX, |text| text.len());
-        if size > METADATA_MAX_BYTES {
-            fields.fault(format!(
-                "data must not be larger than {METADATA_MAX_BYTES} bytes"
-            ));
-        }
-        fields.finish()?;
-        Ok(dto)
-    }
-}
-
-/// `POST /auth/v1/token?grant_type=password`.
-#[derive(Debug)]
-pub struct PasswordGrant {
-    pub email: String,
-    pub password: String,
-}
-
-impl PasswordGrant {
-    /// # Errors
-    /// 400 when a field is missing.
-    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
-        let mut fields = Fields::new(body);
-        let dto = Self {
-            email: fields.required_email("email"),
-            password: fields.required_text("password", Length::default()),
-        };
-        fields.finish()?;
-        Ok(dto)
-    }
-}
-
-/// `POST /auth/v1/token?grant_type=refresh_token`.
-#[derive(Debug)]
-pub struct RefreshGrant {
-    pub refresh_token: String,
-}
-
-impl RefreshGrant {
-    /// # Errors
-    /// 400 when the field is missing.
-    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
-        let mut fields = Fields::new(body);
-        let dto = Self {
-            refresh_token: fields.required_text("refresh_token", Length::default()),
-        };
-        fields.finish()?;
-        Ok(dto)
     }
 }

@@ -5,8 +5,13 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::error::{ApiError, ErrorCode};
 use crate::{
-    auth::AuthError, generation::RequestError, jobs::JobError, models::enum_text,
-    payments::ledger::LedgerError, realtime::RealtimeError, storage::StorageError,
+    auth::{AuthError, local::METADATA_MAX_BYTES},
+    generation::RequestError,
+    jobs::JobError,
+    models::enum_text,
+    payments::ledger::LedgerError,
+    realtime::RealtimeError,
+    storage::StorageError,
 };
 
 impl From<DbErr> for ApiError {
@@ -76,6 +81,45 @@ impl From<AuthError> for ApiError {
                 ErrorCode::WeakPassword,
                 "Password must be between 8 and 128 characters.",
             ),
+            AuthError::LeakedPassword => Self::bad_request(
+                ErrorCode::WeakPassword,
+                "This password is too easy to guess. Please choose another one.",
+            ),
+            AuthError::SamePassword => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorCode::SamePassword,
+                "New password should be different from the old password.",
+            ),
+            AuthError::EmailNotConfirmed => {
+                unauthorized(ErrorCode::EmailNotConfirmed, "Email not confirmed")
+            }
+            AuthError::LinkInvalid => Self::bad_request(
+                ErrorCode::LinkExpired,
+                "Email link is invalid or has expired",
+            ),
+            AuthError::FlowNotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                ErrorCode::FlowNotFound,
+                "invalid flow state, no valid flow state found",
+            ),
+            AuthError::FlowExpired => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::FlowExpired,
+                "invalid flow state, flow state has expired",
+            ),
+            AuthError::BadVerifier => Self::bad_request(
+                ErrorCode::BadCodeVerifier,
+                "code challenge does not match previously saved code verifier",
+            ),
+            AuthError::MetadataTooLarge => Self::validation(vec![format!(
+                "data must not be larger than {METADATA_MAX_BYTES} bytes"
+            )]),
+            AuthError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ServiceBusy,
+                "The service is busy. Please try again in a moment.",
+            )
+            .retry_after(2),
             AuthError::RefreshTokenInvalid => Self::bad_request(
                 ErrorCode::RefreshTokenNotFound,
                 "Invalid Refresh Token: Refresh Token Not Found",

@@ -12,12 +12,15 @@ use sea_orm::{ConnectOptions, Database};
 use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Notify;
 
+use super::dev_inbox;
 use crate::{
     auth::{
         google::GoogleSignIn,
         identity::Identity,
         internal::InternalGate,
         key_set::{KeySet, Rules},
+        limits::Limits,
+        local::LocalAccounts,
         local_provider::LocalProvider,
         passwords::Passwords,
         supabase::Supabase,
@@ -84,8 +87,18 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
     };
     let shared = &ctx.shared_store;
-    install_identity(&ctx, &settings, &keys)?;
+    let accounts = LocalAccounts::new(
+        ctx.db.clone(),
+        Arc::clone(&keys),
+        Arc::new(Passwords::new(settings.auth.hashing_slots)),
+        Arc::clone(&settings),
+        Arc::clone(&carrier),
+        public_url,
+    );
+    install_identity(&ctx, &settings, &keys, Arc::new(accounts))?;
     shared.insert(keys);
+    shared.insert(Arc::new(Limits::new(ctx.db.clone(), settings.auth.limits)));
+    shared.insert(dev_inbox::transport(&ctx, &settings)?);
     shared.insert(Arc::new(FiguresDesk::new(
         ctx.db.clone(),
         Arc::clone(&carrier),
@@ -141,8 +154,8 @@ fn install_identity(
     ctx: &AppContext,
     settings: &Arc<Settings>,
     keys: &Arc<TokenKeys>,
+    accounts: Arc<LocalAccounts>,
 ) -> Result<()> {
-    let passwords = Arc::new(Passwords::new(settings.auth.hashing_slots));
     let google = GoogleSignIn::new(&settings.identity.google, USER_AGENT)
         .map_err(Error::wrap)?
         .map(Arc::new);
@@ -150,16 +163,14 @@ fn install_identity(
         match Supabase::new(settings, USER_AGENT).map_err(Error::wrap)? {
             Some(supabase) => Arc::new(supabase),
             None => Arc::new(LocalProvider {
-                db: ctx.db.clone(),
+                accounts: Arc::clone(&accounts),
                 keys: Arc::clone(keys),
-                passwords: Arc::clone(&passwords),
-                settings: Arc::clone(settings),
                 google: google.clone(),
             }),
         };
     let shared = &ctx.shared_store;
     shared.insert(identity);
-    shared.insert(passwords);
+    shared.insert(accounts);
     if let Some(google) = google {
         shared.insert(google);
     }

@@ -221,6 +221,23 @@ impl Entity {
         Ok(())
     }
 
+    /// The user who has this (lower-case) address, unless the account was deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_id_by_email(
+        db: &impl ConnectionTrait,
+        email: &str,
+    ) -> Result<Option<Uuid>, DbErr> {
+        let row = db
+            .query_one_raw(statement(
+                "select id from users where email = $1 and anonymized_at is null",
+                [email.into()],
+            ))
+            .await?;
+        row.map(|row| row.try_get("", "id")).transpose()
+    }
+
     /// Sets the role; tells whether the user exists.
     ///
     /// # Errors

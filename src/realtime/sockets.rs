@@ -346,6 +346,15 @@ fn refusal(error: AuthError) -> Refusal {
         | AuthError::GoogleRefused(_)
         | AuthError::ProviderRefused { .. }
         | AuthError::DeveloperNotMade(_)
+        | AuthError::LeakedPassword
+        | AuthError::SamePassword
+        | AuthError::EmailNotConfirmed
+        | AuthError::LinkInvalid
+        | AuthError::FlowNotFound
+        | AuthError::FlowExpired
+        | AuthError::BadVerifier
+        | AuthError::MetadataTooLarge
+        | AuthError::Busy
         | AuthError::Crypto(_) => "Unauthorized",
     };
     Refusal(text.to_owned())

@@ -48,6 +48,7 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         "SUPABASE_JWT_SECRET or JWT_SECRET",
     );
     need(settings.http.public_url.is_some(), "API_BASE_URL");
+    need(settings.mail.smtp_host.is_some(), "SMTP_HOST");
     let storage = &settings.storage;
     need(
         storage.access_key_id.is_some(),
@@ -209,6 +210,21 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     if settings.auth.hashing_slots == 0 {
         faults.push("settings.auth.hashing_slots must be at least 1".to_owned());
     }
+    for (name, rate) in settings.auth.limits.all() {
+        if rate.burst == 0 || !rate.every_s.is_finite() || rate.every_s <= 0.0 {
+            faults.push(format!(
+                "settings.auth.limits.{name} needs burst and every_s above 0"
+            ));
+        }
+    }
+    if settings
+        .mail
+        .from
+        .parse::<lettre::message::Mailbox>()
+        .is_err()
+    {
+        faults.push("MAIL_FROM is no sender, like DayGen <no-reply@example.com>".to_owned());
+    }
     if settings.storage.bucket.len() < 3 {
         faults.push("CLOUDFLARE_R2_BUCKET_NAME must have at least 3 characters".to_owned());
     }
@@ -257,6 +273,7 @@ fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
         }
     };
     check("BFL_API_BASE", &settings.providers.flux.base_url);
+    check("FRONTEND_URL", &settings.http.frontend_url);
     for (name, text) in [
         ("CLOUDFLARE_R2_ENDPOINT", &settings.storage.endpoint),
         ("CLOUDFLARE_R2_PUBLIC_URL", &settings.storage.public_url),
