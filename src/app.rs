@@ -17,15 +17,16 @@ use loco_rs::{
 use migration::Migrator;
 
 use crate::{
+    auth::identity::{self, Keeper},
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, live_updates, serve, worker_duties},
+    initializers::{boot, components, dev_inbox, live_updates, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::{
         batch_generation::BatchGenerationWorker, image_generation::ImageGenerationWorker,
-        image_upscale::ImageUpscaleWorker, scene_generation::SceneGenerationWorker,
-        video_generation::VideoGenerationWorker,
+        image_upscale::ImageUpscaleWorker, mail::MailWorker,
+        scene_generation::SceneGenerationWorker, video_generation::VideoGenerationWorker,
     },
 };
 
@@ -87,15 +88,14 @@ impl Hooks for App {
         {
             Self::connect_workers(ctx, queue).await?;
         }
-        live_updates::routes(ctx)
+        Ok(live_updates::routes(ctx)?.merge(dev_inbox::routes(ctx)))
     }
 
-    fn routes(_ctx: &AppContext) -> AppRoutes {
-        AppRoutes::with_default_routes() // controller routes below
+    fn routes(ctx: &AppContext) -> AppRoutes {
+        let routes = AppRoutes::with_default_routes() // controller routes below
             .add_route(controllers::health::routes())
             .add_route(controllers::operations::routes())
             .add_route(controllers::auth::routes())
-            .add_route(controllers::gotrue::routes())
             .add_route(controllers::users::routes())
             .add_route(controllers::image::routes())
             .add_route(controllers::video::routes())
@@ -103,7 +103,12 @@ impl Hooks for App {
             .add_route(controllers::process::routes())
             .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
-            .add_route(controllers::files::routes())
+            .add_route(controllers::files::routes());
+        // Where accounts are kept elsewhere, so is their identity API.
+        match identity::of(ctx).map(|identity| identity.keeper()) {
+            Ok(Keeper::Local) => routes.add_route(controllers::gotrue::routes()),
+            _ => routes,
+        }
     }
 
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {
@@ -112,6 +117,7 @@ impl Hooks for App {
         queue.register(ImageUpscaleWorker::build(ctx)).await?;
         queue.register(BatchGenerationWorker::build(ctx)).await?;
         queue.register(SceneGenerationWorker::build(ctx)).await?;
+        queue.register(MailWorker::build(ctx)).await?;
         worker_duties::start(ctx).await
     }
 

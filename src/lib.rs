@@ -11,6 +11,7 @@ pub mod generation;
 pub mod http;
 pub mod initializers;
 pub mod jobs;
+pub mod mailers;
 pub mod models;
 pub mod net;
 pub mod payments;

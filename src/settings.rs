@@ -3,9 +3,11 @@
 //! Nothing else in the service reads the environment. Empty texts mean "not set".
 
 mod carriers;
+mod identity;
 mod providers;
 mod queue;
 mod secret;
+mod sign_in;
 mod validate;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -14,9 +16,11 @@ use loco_rs::{app::AppContext, config::Config};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+pub use identity::{Google, Identity, Jwks, Supabase};
 pub use providers::{Account, Model, PerKind, ProviderLimits, Providers};
 pub use queue::{CloudTasks, Queue};
 pub use secret::Secret;
+pub use sign_in::{AuthLimits, Mail, Rate, SmtpTls};
 pub use validate::{Fault, is_embedded, is_loopback, validate};
 
 /// All settings of the service.
@@ -27,6 +31,8 @@ pub struct Settings {
     pub database: Database,
     pub http: Http,
     pub auth: Auth,
+    pub identity: Identity,
+    pub mail: Mail,
     pub credits: Credits,
     pub storage: Storage,
     pub jobs: Jobs,
@@ -112,6 +118,19 @@ pub struct Auth {
     pub refresh_token_ttl_days: u32,
     pub refresh_reuse_window_s: u32,
     pub hashing_slots: usize,
+    /// Whether a sign-up with a password has to be confirmed by mail before its first log-in.
+    #[serde(deserialize_with = "flag")]
+    pub confirm_email: bool,
+    /// Addresses beside the frontend's that a sign-in may lead back to.
+    #[serde(deserialize_with = "list")]
+    pub redirect_urls: Vec<String>,
+    /// Addresses in place of which a reset link shows the service's own page.
+    #[serde(deserialize_with = "list")]
+    pub own_reset_page_for: Vec<String>,
+    /// Seconds a mailed link and its code are good; those that confirm a sign-up have their own time.
+    pub link_ttl_s: u32,
+    pub confirmation_ttl_s: u32,
+    pub limits: AuthLimits,
 }
 
 impl Auth {

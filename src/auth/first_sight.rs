@@ -3,14 +3,23 @@
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, prelude::Uuid};
 
-use super::{AuthError, tokens::Claims};
+use super::{
+    AuthError,
+    guard::Authenticated,
+    identity::{Identity, Keeper, Sighting},
+    linking,
+    tokens::Claims,
+};
 use crate::{
     models::{
-        begin, job_events,
+        begin, identities, job_events,
         users::{self, NewUser, Profile},
     },
     payments::ledger,
 };
+
+/// Longest name that is taken over, characters.
+const NAME_MAX: usize = 80;
 
 /// Creates what belongs to a new user inside the caller's transaction; `false` when the id or the
 /// e-mail is taken.
@@ -20,76 +29,107 @@ use crate::{
 pub async fn create(
     txn: &DatabaseTransaction,
     user: &NewUser<'_>,
-    provider: &str,
+    keeper: Keeper,
     welcome: i64,
 ) -> Result<bool, AuthError> {
     if !users::Entity::insert_if_new(txn, user).await? {
         return Ok(false);
     }
-    users::Entity::insert_identity(txn, user.id, provider, &user.id.to_string()).await?;
+    identities::Entity::tie(txn, user.id, keeper.as_str(), &user.id.to_string()).await?;
     job_events::Entity::open_sequence(txn, user.id).await?;
     ledger::open_accounts(txn, user.id, welcome).await?;
     Ok(true)
 }
 
-/// The user of proven claims, made on first sight.
+/// The user of a proven token, made on first sight or found by its proven address.
 ///
 /// # Errors
 /// [`AuthError::SessionInvalid`] when the e-mail belongs to another account.
-pub async fn from_claims(
+pub async fn of_token(
     db: &DatabaseConnection,
+    identity: &dyn Identity,
+    token: &str,
     claims: &Claims,
-    provider: &str,
     welcome: i64,
 ) -> Result<Profile, AuthError> {
-    let email = claims
+    let seen = identity.look_up(token, claims).await?;
+    let keeper = identity.keeper();
+    let email = seen
         .email
-        .as_deref()
-        .map(|email| email.trim().to_lowercase())
-        .filter(|email| !email.is_empty())
-        .unwrap_or_else(|| format!("{}@supabase.local", claims.subject));
-    let display_name = display_name(claims);
+        .clone()
+        .unwrap_or_else(|| placeholder(seen.subject));
+    let display_name = display_name(&seen);
     let new = NewUser {
-        id: claims.subject,
+        id: seen.subject,
         email: &email,
         display_name: display_name.as_deref(),
-        avatar_url: text(claims, "avatar_url"),
+        avatar_url: text(&seen, "avatar_url"),
     };
     let txn = begin(db).await?;
-    let is_new = create(&txn, &new, provider, welcome).await?;
+    let is_new = create(&txn, &new, keeper, welcome).await?;
+    if !is_new {
+        linking::attach(&txn, keeper, &seen, &new, welcome).await?;
+    }
     txn.commit().await?;
     if is_new {
-        tracing::info!(user.id = %claims.subject, "a new user was seen for the first time");
+        tracing::info!(user.id = %seen.subject, "a new user was seen for the first time");
     }
-    find(db, provider, claims.subject).await
-}
-
-async fn find(
-    db: &DatabaseConnection,
-    provider: &str,
-    subject: Uuid,
-) -> Result<Profile, AuthError> {
-    users::Entity::find_by_identity(db, provider, &subject.to_string())
+    users::Entity::find_by_identity(db, keeper.as_str(), &seen.subject.to_string())
         .await?
         .ok_or(AuthError::SessionInvalid)
 }
 
-/// `display_name`, else `full_name`, else the part of the e-mail before the `@`.
-fn display_name(claims: &Claims) -> Option<String> {
-    let local_part = || {
-        let email = claims.email.as_deref()?.trim();
-        let (local, _) = email.split_once('@')?;
-        Some(local).filter(|local| !local.is_empty())
+/// Takes over the address that the provider has for a known user, when the token names another one
+/// than we do. An address that somebody else has here stays theirs.
+///
+/// # Errors
+/// See [`Identity::look_up`].
+pub async fn follow_address(
+    db: &DatabaseConnection,
+    identity: &dyn Identity,
+    token: &str,
+    known: Authenticated,
+) -> Result<Profile, AuthError> {
+    let Authenticated { profile, claims } = known;
+    let named = claims
+        .email
+        .as_deref()
+        .map(|email| email.trim().to_lowercase());
+    // Our own accounts are changed where they are kept, and a token may be older than that.
+    if identity.keeper() == Keeper::Local || named.is_none_or(|named| named == profile.email) {
+        return Ok(profile);
+    }
+    let seen = identity.look_up(token, &claims).await?;
+    let Some(email) = seen.email.filter(|email| *email != profile.email) else {
+        return Ok(profile);
     };
-    text(claims, "display_name")
-        .or_else(|| text(claims, "full_name"))
-        .or_else(local_part)
-        .map(|name| name.chars().take(80).collect())
+    if !identities::Entity::change_email(db, profile.id, &email).await? {
+        tracing::warn!(user.id = %profile.id, "a user's new address is another user's");
+        return Ok(profile);
+    }
+    tracing::info!(user.id = %profile.id, "a user's address was changed at the identity provider");
+    Ok(Profile { email, ..profile })
 }
 
-fn text<'a>(claims: &'a Claims, key: &str) -> Option<&'a str> {
-    claims
-        .user_metadata
+/// The address of who has none.
+pub(super) fn placeholder(id: Uuid) -> String {
+    format!("{id}@supabase.local")
+}
+
+/// `display_name`, else `full_name`, else the part of the e-mail before the `@`.
+fn display_name(seen: &Sighting) -> Option<String> {
+    let local_part = || {
+        let (local, _) = seen.email.as_deref()?.split_once('@')?;
+        Some(local).filter(|local| !local.is_empty())
+    };
+    text(seen, "display_name")
+        .or_else(|| text(seen, "full_name"))
+        .or_else(local_part)
+        .map(|name| name.chars().take(NAME_MAX).collect())
+}
+
+fn text<'a>(seen: &'a Sighting, key: &str) -> Option<&'a str> {
+    seen.user_metadata
         .get(key)
         .and_then(|value| value.as_str())
         .map(str::trim)

@@ -4,13 +4,11 @@ use sea_orm::DatabaseConnection;
 
 use super::{
     AuthError, first_sight,
+    identity::Identity,
     profiles::Profiles,
     tokens::{Claims, TokenKeys},
 };
 use crate::models::users::Profile;
-
-/// Name of the identity provider that keeps the accounts in this database.
-pub const LOCAL: &str = "local";
 
 /// A proven caller.
 #[derive(Debug, Clone)]
@@ -28,16 +26,17 @@ pub async fn authenticate(
     db: &DatabaseConnection,
     profiles: &Profiles,
     keys: &TokenKeys,
+    identity: &dyn Identity,
     token: &str,
     welcome: i64,
 ) -> Result<Authenticated, AuthError> {
-    let claims = keys.verify(token)?;
+    let claims = keys.verify(token).await?;
     let known = profiles.find(claims.subject.to_string()).await?;
     let profile = match known {
         Some(profile) => profile,
-        None => first_sight::from_claims(db, &claims, LOCAL, welcome).await?,
+        None => first_sight::of_token(db, identity, token, &claims, welcome).await?,
     };
-    if profile.is_anonymized {
+    if profile.is_anonymized || claims.issued_at < profile.tokens_valid_from {
         return Err(AuthError::SessionInvalid);
     }
     Ok(Authenticated { profile, claims })

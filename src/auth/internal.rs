@@ -6,7 +6,10 @@ use loco_rs::app::AppContext;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::google_tokens::{GoogleTokenError, GoogleTokens};
+use super::{
+    google_tokens::{GoogleTokenError, GoogleTokens},
+    key_set::KeysUnavailable,
+};
 use crate::{
     net::NetError,
     settings::{self, Secret},
@@ -25,7 +28,7 @@ pub enum GateError {
     Refused,
     /// Google's keys are needed to tell and cannot be had.
     #[error("the token cannot be checked now: {0}")]
-    Unknown(NetError),
+    Unknown(KeysUnavailable),
 }
 
 impl InternalGate {

@@ -1,6 +1,11 @@
-//! Password hashes: Argon2id off the async threads, a bounded number at a time.
+//! Passwords: what makes a good one, and their hashes: Argon2id off the async threads, a bounded number
+//! at a time.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use argon2::{
     Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
@@ -14,6 +19,36 @@ use super::AuthError;
 /// Bounds of a password, characters.
 pub const MIN_CHARS: usize = 8;
 pub const MAX_CHARS: usize = 128;
+
+/// Longest wait for a free slot.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Shortest word of the list that counts with digits behind it.
+const MIN_STEM: usize = 6;
+
+/// Passwords that everybody tries first, lower-case.
+static LEAKED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    include_str!("../../assets/auth/leaked-passwords.txt")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+});
+
+/// Whether a password is one of those that leak again and again, also with digits or marks behind it, or
+/// the address itself.
+#[must_use]
+pub fn is_easy(password: &str, email: &str) -> bool {
+    let lower = password.trim().to_lowercase();
+    let stem = lower.trim_end_matches(|c: char| !c.is_alphabetic());
+    let local = email.split('@').next().unwrap_or_default();
+    let mut letters = lower.chars();
+    let first = letters.next();
+    LEAKED.contains(lower.as_str())
+        || (stem.len() >= MIN_STEM && LEAKED.contains(stem))
+        || lower == email
+        || (local.len() >= MIN_STEM && (lower == local || stem == local))
+        || letters.all(|letter| Some(letter) == first)
+}
 
 /// Hashes and checks passwords.
 pub struct Passwords {
@@ -40,6 +75,18 @@ impl Passwords {
         ctx.shared_store.get::<Arc<Self>>().ok_or_else(|| {
             loco_rs::Error::string("the password hasher is missing from the context")
         })
+    }
+
+    /// The hash of a password that somebody chose for an account with this address.
+    ///
+    /// # Errors
+    /// [`AuthError::WeakPassword`], [`AuthError::LeakedPassword`], [`AuthError::Busy`].
+    pub async fn hash_new(&self, password: &str, email: &str) -> Result<String, AuthError> {
+        // Length first: it is the plainer thing to say.
+        if (MIN_CHARS..=MAX_CHARS).contains(&password.chars().count()) && is_easy(password, email) {
+            return Err(AuthError::LeakedPassword);
+        }
+        self.hash(password).await
     }
 
     /// The hash of a new password, in PHC form.
@@ -95,9 +142,10 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let slot = Arc::clone(&self.slots)
-            .acquire_owned()
+        let waiting = Arc::clone(&self.slots).acquire_owned();
+        let slot = tokio::time::timeout(PATIENCE, waiting)
             .await
+            .map_err(|_| AuthError::Busy)?
             .map_err(|error| AuthError::Crypto(error.to_string()))?;
         // The slot goes with the work: a request that is given up does not free it early.
         let bounded = move || {
@@ -117,4 +165,42 @@ fn hash_now(password: &str) -> Result<String, AuthError> {
         .hash_password(password.as_bytes(), &salt)
         .map(|hash| hash.to_string())
         .map_err(|error| AuthError::Crypto(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_tries_first_is_refused() {
+        for easy in [
+            "password",
+            "Password123!",
+            "QWERTYUIOP",
+            "12345678",
+            "aaaaaaaaaa",
+            "iloveyou2",
+            "ada.lovelace@example.com",
+            "Ada.Lovelace99",
+        ] {
+            assert!(is_easy(easy, "ada.lovelace@example.com"), "{easy}");
+        }
+        for fine in [
+            "correct horse",
+            "passwordless living",
+            "Tr0ub4dor&3",
+            "zebra-omelette",
+        ] {
+            assert!(!is_easy(fine, "ada.lovelace@example.com"), "{fine}");
+        }
+    }
+
+    #[test]
+    fn the_list_has_only_what_could_be_chosen() {
+        assert!(LEAKED.len() > 150);
+        for word in LEAKED.iter() {
+            assert_eq!(*word, word.to_lowercase());
+            assert!(word.chars().count() >= MIN_STEM, "{word}");
+        }
+    }
 }

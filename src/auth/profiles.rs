@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loco_rs::app::AppContext;
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::guard::LOCAL;
+use super::identity::Keeper;
 use crate::models::{
     gathered::Gathered,
     users::{Entity, Profile},
@@ -17,12 +17,14 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// Reads from `db`.
+    /// Reads from `db` who has an identity at `keeper`.
     #[must_use]
-    pub fn new(db: DatabaseConnection) -> Self {
+    pub fn new(db: DatabaseConnection, keeper: Keeper) -> Self {
         let by_subject = Gathered::new(move |subjects| {
             let db = db.clone();
-            Box::pin(async move { Entity::find_by_identities(&db, LOCAL, subjects).await })
+            Box::pin(
+                async move { Entity::find_by_identities(&db, keeper.as_str(), subjects).await },
+            )
         });
         Self { by_subject }
     }

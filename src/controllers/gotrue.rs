@@ -1,153 +1,65 @@
-//! `/auth/v1/*`: the GoTrue-compatible subset that the web client's identity library calls (client
-//! contract 6). Errors below this path have GoTrue's shape.
+//! `/auth/v1/*`: the part of GoTrue's API that supabase-js calls (client contract 6), over the local
+//! accounts. Errors below this path have GoTrue's shape.
+
+mod about;
+mod links;
+mod reset_page;
+mod sessions;
+mod user;
 
 use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderName, StatusCode, header},
 };
 use loco_rs::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use crate::{
-    auth::{AuthError, local::LocalAccounts, passwords::Passwords, tokens::TokenKeys},
-    dtos::auth::{GoTrueSignUp, PasswordGrant, RefreshGrant},
-    http::{
-        ApiError, ApiResult, Caller, ErrorCode, JsonBody, caller::bearer_of, query::QueryParams,
+    auth::{
+        AuthError,
+        local::{Back, LocalAccounts, Session},
+        pkce::Challenge,
     },
-    models::auth_sessions::LogoutScope,
+    http::{ApiError, ApiResult, Caller, ErrorCode, caller::bearer_of, query::QueryParams},
     settings::Settings,
-    views::auth::{gotrue_session, gotrue_user},
+    views::gotrue::session as session_view,
 };
 
-/// What the routes work with, once the public key was checked.
-struct Accounts {
-    ctx: AppContext,
-    settings: Arc<Settings>,
-    keys: Arc<TokenKeys>,
-    passwords: Arc<Passwords>,
-}
-
-impl Accounts {
-    /// Checks the `apikey` header where a public key is configured.
-    fn open(ctx: AppContext, headers: &HeaderMap) -> ApiResult<Self> {
-        let settings = Settings::of(&ctx)?;
-        if let Some(wanted) = &settings.auth.anon_key {
-            let given = headers
-                .get("apikey")
-                .map(|value| value.as_bytes())
-                .unwrap_or_default();
-            if !bool::from(given.ct_eq(wanted.expose().as_bytes())) {
-                return Err(ApiError::new(
-                    StatusCode::UNAUTHORIZED,
-                    ErrorCode::Unauthorized,
-                    "Invalid API key",
-                ));
-            }
-        }
-        let (keys, passwords) = (TokenKeys::of(&ctx)?, Passwords::of(&ctx)?);
-        Ok(Self {
-            ctx,
-            settings,
-            keys,
-            passwords,
-        })
-    }
-
-    fn provider(&self) -> LocalAccounts<'_> {
-        LocalAccounts {
-            db: &self.ctx.db,
-            keys: &self.keys,
-            passwords: &self.passwords,
-            settings: &self.settings,
-        }
-    }
-}
-
-/// Creates an account and signs it in at once: this client cannot wait for a mail.
-async fn sign_up(
-    State(ctx): State<AppContext>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody,
-) -> ApiResult<Json<Value>> {
-    let accounts = Accounts::open(ctx, &headers)?;
-    let dto = GoTrueSignUp::parse(body)?;
-    let session = accounts
-        .provider()
-        .sign_up(&dto.email, &dto.password, dto.data)
-        .await
-        .map_err(gotrue_error)?;
-    Ok(Json(gotrue_session(&session)))
-}
-
-/// Gives a session for a password or a refresh token.
-async fn token(
-    State(ctx): State<AppContext>,
-    headers: HeaderMap,
-    query: QueryParams,
-    JsonBody(body): JsonBody,
-) -> ApiResult<Json<Value>> {
-    let accounts = Accounts::open(ctx, &headers)?;
-    let provider = accounts.provider();
-    let session = match query.text("grant_type") {
-        Some("password") => {
-            let dto = PasswordGrant::parse(body)?;
-            provider.log_in(&dto.email, &dto.password).await
-        }
-        Some("refresh_token") => {
-            let dto = RefreshGrant::parse(body)?;
-            provider.refresh(&dto.refresh_token).await
-        }
-        _ => {
-            return Err(ApiError::bad_request(
-                ErrorCode::UnsupportedGrantType,
-                "unsupported_grant_type",
+/// The accounts, once the public key was checked.
+fn accounts(ctx: &AppContext, headers: &HeaderMap) -> ApiResult<Arc<LocalAccounts>> {
+    let settings = Settings::of(ctx)?;
+    if let Some(wanted) = &settings.auth.anon_key {
+        let given = headers
+            .get("apikey")
+            .map(|value| value.as_bytes())
+            .unwrap_or_default();
+        if !bool::from(given.ct_eq(wanted.expose().as_bytes())) {
+            return Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthorized,
+                "Invalid API key",
             ));
         }
-    };
-    Ok(Json(gotrue_session(&session.map_err(gotrue_error)?)))
+    }
+    Ok(LocalAccounts::of(ctx)?)
 }
 
-/// The account of the bearer.
-async fn user(State(ctx): State<AppContext>, headers: HeaderMap) -> ApiResult<Json<Value>> {
-    let caller = bearer(&ctx, &headers).await?;
-    let accounts = Accounts::open(ctx, &headers)?;
-    let account = accounts
-        .provider()
-        .account(caller.profile.id)
-        .await
-        .map_err(gotrue_error)?;
-    Ok(Json(gotrue_user(&account)))
+/// An answer that no cache may keep.
+type Unkept = ([(HeaderName, &'static str); 1], Json<Value>);
+
+fn signed_in(session: &Session) -> Unkept {
+    (
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(session_view(session)),
+    )
 }
 
-/// Ends sessions: `scope` is `global` (default), `local` or `others`.
-async fn log_out(
-    State(ctx): State<AppContext>,
-    headers: HeaderMap,
-    query: QueryParams,
-) -> ApiResult<StatusCode> {
-    let caller = bearer(&ctx, &headers).await?;
-    let scope = match query.text("scope") {
-        None | Some("global") => LogoutScope::Global,
-        Some("local") => LogoutScope::Local,
-        Some("others") => LogoutScope::Others,
-        Some(_) => {
-            return Err(ApiError::bad_request(
-                ErrorCode::ValidationFailed,
-                "scope must be global, local or others",
-            ));
-        }
-    };
-    let accounts = Accounts::open(ctx, &headers)?;
-    accounts
-        .provider()
-        .log_out(caller.profile.id, caller.claims.session_id, scope)
-        .await
-        .map_err(gotrue_error)?;
-    Ok(StatusCode::NO_CONTENT)
+/// The empty object that says nothing about whether an address is known.
+fn nothing() -> Json<Value> {
+    Json(json!({}))
 }
 
 async fn bearer(ctx: &AppContext, headers: &HeaderMap) -> ApiResult<Caller> {
@@ -171,24 +83,58 @@ async fn bearer(ctx: &AppContext, headers: &HeaderMap) -> ApiResult<Caller> {
     })
 }
 
-/// GoTrue's statuses and texts for what our account rooms say.
+/// Where a mailed link will lead: the wanted address, by query or header, and the challenge of the body.
+fn back(query: &QueryParams, headers: &HeaderMap, challenge: Option<Challenge>) -> Back {
+    let wanted = query.text("redirect_to").or_else(|| {
+        headers
+            .get("redirect_to")
+            .and_then(|value| value.to_str().ok())
+    });
+    Back {
+        redirect_to: wanted.map(ToOwned::to_owned),
+        challenge,
+    }
+}
+
+/// GoTrue's statuses and texts for what the auth room says.
 fn gotrue_error(error: AuthError) -> ApiError {
     let answer = |status, code, text: &str| ApiError::new(status, code, text);
+    let weak = |text: &str, reason: &str| {
+        answer(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::WeakPassword,
+            text,
+        )
+        .with(
+            "weak_password",
+            json!({"message": text, "reasons": [reason]}),
+        )
+    };
     match error {
         AuthError::InvalidCredentials => answer(
             StatusCode::BAD_REQUEST,
             ErrorCode::InvalidCredentials,
             "Invalid login credentials",
         ),
+        AuthError::EmailNotConfirmed => answer(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::EmailNotConfirmed,
+            "Email not confirmed",
+        ),
         AuthError::EmailTaken => answer(
             StatusCode::UNPROCESSABLE_ENTITY,
             ErrorCode::UserAlreadyExists,
             "User already registered",
         ),
-        AuthError::WeakPassword => answer(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorCode::WeakPassword,
-            "Password should be at least 8 characters.",
+        AuthError::WeakPassword => weak("Password should be 8 to 128 characters.", "length"),
+        AuthError::LeakedPassword => weak(
+            "Password is known to be weak and easy to guess, please choose a different one.",
+            "pwned",
+        ),
+        AuthError::LinkInvalid => answer(
+            StatusCode::FORBIDDEN,
+            ErrorCode::LinkExpired,
+            "Token has expired or is invalid",
         ),
         AuthError::SessionInvalid => answer(
             StatusCode::FORBIDDEN,
@@ -199,13 +145,37 @@ fn gotrue_error(error: AuthError) -> ApiError {
     }
 }
 
+/// The same where the taken address is one that an account should change to.
+fn change_error(error: AuthError) -> ApiError {
+    match error {
+        AuthError::EmailTaken => ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::EmailExists,
+            "A user with this email address has already been registered",
+        ),
+        other => gotrue_error(other),
+    }
+}
+
 /// The routes of this family.
 #[must_use]
 pub fn routes() -> Routes {
     Routes::new()
         .prefix("/auth/v1")
-        .add("/signup", post(sign_up))
-        .add("/token", post(token))
-        .add("/user", get(user))
-        .add("/logout", post(log_out))
+        .add("/signup", post(sessions::sign_up))
+        .add("/token", post(sessions::token))
+        .add("/logout", post(sessions::log_out))
+        .add("/user", get(user::show))
+        .add("/user", put(user::change))
+        .add("/recover", post(links::recover))
+        .add("/otp", post(links::otp))
+        .add("/magiclink", post(links::otp))
+        .add("/resend", post(links::resend))
+        .add("/verify", get(links::follow))
+        .add("/verify", post(links::verify))
+        .add("/reset-password", get(reset_page::show))
+        .add("/reset-password", post(reset_page::submit))
+        .add("/settings", get(about::settings))
+        .add("/health", get(about::health))
+        .add("/.well-known/jwks.json", get(about::key_set))
 }

@@ -1,4 +1,4 @@
-//! Bodies of `/api/auth/*` and `/auth/v1/*`.
+//! Bodies of `/api/auth/*`.
 
 use serde_json::{Map, Value};
 
@@ -9,8 +9,8 @@ use crate::http::ApiResult;
 pub const PASSWORD: Length = Length::between(8, 128);
 /// Longest name that somebody shows, characters.
 const DISPLAY_NAME_MAX: usize = 80;
-/// Largest metadata of an account, bytes.
-const METADATA_MAX_BYTES: usize = 4096;
+/// Longest token in a body, characters.
+const TOKEN_MAX: usize = 16 * 1024;
 
 /// `POST /api/auth/signup`.
 #[derive(Debug)]
@@ -75,72 +75,69 @@ impl TokenPair {
     }
 }
 
-/// `POST /auth/v1/signup`, as supabase-js sends it.
+/// A body with nothing but an address: `POST /api/auth/forgot-password` and `/magic-link`.
 #[derive(Debug)]
-pub struct GoTrueSignUp {
+pub struct Address {
     pub email: String,
-    pub password: String,
-    pub data: Map<String, Value>,
 }
 
-impl GoTrueSignUp {
+impl Address {
     /// # Errors
-    /// 400 when a field has the wrong type; the password's strength is judged by the auth room.
+    /// 400 when there is no address.
     pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
         let mut fields = Fields::new(body);
         let dto = Self {
             email: fields.required_email("email"),
-            password: fields.required_text("password", Length::default()),
-            data: fields.object("data").unwrap_or_default(),
         };
-        // It goes into every access token, and a token that is too long is refused.
-        let size = serde_json::to_vec(&dto.data).map_or(usize::MAX, |text| text.len());
-        if size > METADATA_MAX_BYTES {
-            fields.fault(format!(
-                "data must not be larger than {METADATA_MAX_BYTES} bytes"
-            ));
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /api/auth/reset-password`.
+#[derive(Debug)]
+pub struct PasswordReset {
+    /// An access token or a token hash.
+    pub token: String,
+    pub new_password: String,
+}
+
+impl PasswordReset {
+    /// # Errors
+    /// 400 with every broken rule.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        let dto = Self {
+            token: fields.required_text("token", Length::max(TOKEN_MAX)),
+            new_password: fields.required_text("newPassword", PASSWORD),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
+/// `POST /api/auth/google/verify`.
+#[derive(Debug)]
+pub struct GoogleProof {
+    pub id_token: Option<String>,
+    /// The text whose hash the token carries.
+    pub nonce: Option<String>,
+}
+
+impl GoogleProof {
+    /// Takes what is there; the controller says what is missing.
+    #[must_use]
+    pub fn parse(body: Map<String, Value>) -> Self {
+        let mut fields = Fields::new(body);
+        let mut text = |name: &str| {
+            fields
+                .text(name, Length::max(TOKEN_MAX))
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
+        Self {
+            id_token: text("idToken"),
+            nonce: text("nonce"),
         }
-        fields.finish()?;
-        Ok(dto)
-    }
-}
-
-/// `POST /auth/v1/token?grant_type=password`.
-#[derive(Debug)]
-pub struct PasswordGrant {
-    pub email: String,
-    pub password: String,
-}
-
-impl PasswordGrant {
-    /// # Errors
-    /// 400 when a field is missing.
-    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
-        let mut fields = Fields::new(body);
-        let dto = Self {
-            email: fields.required_email("email"),
-            password: fields.required_text("password", Length::default()),
-        };
-        fields.finish()?;
-        Ok(dto)
-    }
-}
-
-/// `POST /auth/v1/token?grant_type=refresh_token`.
-#[derive(Debug)]
-pub struct RefreshGrant {
-    pub refresh_token: String,
-}
-
-impl RefreshGrant {
-    /// # Errors
-    /// 400 when the field is missing.
-    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
-        let mut fields = Fields::new(body);
-        let dto = Self {
-            refresh_token: fields.required_text("refresh_token", Length::default()),
-        };
-        fields.finish()?;
-        Ok(dto)
     }
 }

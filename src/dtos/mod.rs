@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod fields;
 pub mod generation;
+pub mod gotrue;
 pub mod jobs;
 pub mod process;
 pub mod users;

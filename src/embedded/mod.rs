@@ -2,5 +2,6 @@
 //! secrets that a development home keeps. Production uses none of it.
 
 pub mod home;
+pub mod inbox;
 pub mod postgres;
 pub mod s3;

@@ -10,6 +10,7 @@ use super::error::{ApiError, ApiResult};
 use crate::{
     auth::{
         guard::{Authenticated, authenticate, bearer},
+        identity,
         profiles::Profiles,
         tokens::{Claims, TokenKeys},
     },
@@ -43,9 +44,11 @@ impl Caller {
     /// 401 with the guard's texts, 503 when the database is away.
     pub async fn by_token(ctx: &AppContext, token: &str) -> ApiResult<Self> {
         let keys = TokenKeys::of(ctx)?;
+        let profiles = Profiles::of(ctx)?;
+        let provider = identity::of(ctx)?;
         let welcome = Settings::of(ctx)?.credits.welcome;
         let Authenticated { profile, claims } =
-            authenticate(&ctx.db, &*Profiles::of(ctx)?, &keys, token, welcome).await?;
+            authenticate(&ctx.db, &profiles, &keys, provider.as_ref(), token, welcome).await?;
         Ok(Self { profile, claims })
     }
 }

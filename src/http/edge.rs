@@ -23,6 +23,7 @@ use tracing::Instrument;
 
 use super::{
     error::{ApiError, ErrorCode},
+    limited,
     request_ids::{CORRELATION_ID, REQUEST_ID, RequestIds},
 };
 use crate::{settings::Settings, telemetry::metrics};
@@ -83,17 +84,21 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
         request.id = ids.request_id,
         correlation.id = ids.correlation_id
     );
-    let mut response = ids
-        .clone()
-        .scope(async {
-            if path == WITHOUT_TIME_LIMIT {
-                return next.run(request).await;
-            }
-            let answer = tokio::time::timeout(limit, next.run(request)).await;
-            answer.unwrap_or_else(|_| too_slow().into_response())
-        })
-        .instrument(span.clone())
-        .await;
+    let (mut response, standing) = limited::watched(
+        ids.clone()
+            .scope(async {
+                if path == WITHOUT_TIME_LIMIT {
+                    return next.run(request).await;
+                }
+                let answer = tokio::time::timeout(limit, next.run(request)).await;
+                answer.unwrap_or_else(|_| too_slow().into_response())
+            })
+            .instrument(span.clone()),
+    )
+    .await;
+    if let Some(standing) = standing {
+        limited::write(response.headers_mut(), standing);
+    }
     if is_preflight && response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
@@ -151,7 +156,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::internal().into_response()
 }
 
-async fn route_not_found(method: Method, uri: Uri) -> ApiError {
+/// 404 for an address that nothing serves.
+pub async fn route_not_found(method: Method, uri: Uri) -> ApiError {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     ApiError::new(
         StatusCode::NOT_FOUND,

@@ -33,7 +33,20 @@ pub enum ErrorCode {
     UserAlreadyExists,
     WeakPassword,
     RefreshTokenNotFound,
+    ResetTokenInvalid,
+    GoogleRefused,
+    IdentityRefused,
     UnsupportedGrantType,
+    EmailNotConfirmed,
+    EmailExists,
+    SamePassword,
+    LinkExpired,
+    FlowNotFound,
+    FlowExpired,
+    BadCodeVerifier,
+    SignInProviderDisabled,
+    AnonymousSignInDisabled,
+    TooManyMails,
     Gone,
     PayloadTooLarge,
     InsufficientCredits,
@@ -42,6 +55,7 @@ pub enum ErrorCode {
     TooManyJobs,
     TooManyRequests,
     ProviderUnavailable,
+    IdentityUnavailable,
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
@@ -51,7 +65,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 45] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -69,7 +83,20 @@ impl ErrorCode {
         Self::UserAlreadyExists,
         Self::WeakPassword,
         Self::RefreshTokenNotFound,
+        Self::ResetTokenInvalid,
+        Self::GoogleRefused,
+        Self::IdentityRefused,
         Self::UnsupportedGrantType,
+        Self::EmailNotConfirmed,
+        Self::EmailExists,
+        Self::SamePassword,
+        Self::LinkExpired,
+        Self::FlowNotFound,
+        Self::FlowExpired,
+        Self::BadCodeVerifier,
+        Self::SignInProviderDisabled,
+        Self::AnonymousSignInDisabled,
+        Self::TooManyMails,
         Self::Gone,
         Self::PayloadTooLarge,
         Self::InsufficientCredits,
@@ -78,6 +105,7 @@ impl ErrorCode {
         Self::TooManyJobs,
         Self::TooManyRequests,
         Self::ProviderUnavailable,
+        Self::IdentityUnavailable,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
@@ -106,7 +134,20 @@ impl ErrorCode {
             Self::UserAlreadyExists => "USER_ALREADY_EXISTS",
             Self::WeakPassword => "WEAK_PASSWORD",
             Self::RefreshTokenNotFound => "REFRESH_TOKEN_NOT_FOUND",
+            Self::ResetTokenInvalid => "RESET_TOKEN_INVALID",
+            Self::GoogleRefused => "GOOGLE_REFUSED",
+            Self::IdentityRefused => "IDENTITY_REFUSED",
             Self::UnsupportedGrantType => "UNSUPPORTED_GRANT_TYPE",
+            Self::EmailNotConfirmed => "EMAIL_NOT_CONFIRMED",
+            Self::EmailExists => "EMAIL_EXISTS",
+            Self::SamePassword => "SAME_PASSWORD",
+            Self::LinkExpired => "LINK_EXPIRED",
+            Self::FlowNotFound => "FLOW_NOT_FOUND",
+            Self::FlowExpired => "FLOW_EXPIRED",
+            Self::BadCodeVerifier => "BAD_CODE_VERIFIER",
+            Self::SignInProviderDisabled => "SIGN_IN_PROVIDER_DISABLED",
+            Self::AnonymousSignInDisabled => "ANONYMOUS_SIGN_IN_DISABLED",
+            Self::TooManyMails => "TOO_MANY_MAILS",
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::InsufficientCredits => "INSUFFICIENT_CREDITS",
@@ -115,6 +156,7 @@ impl ErrorCode {
             Self::TooManyJobs => "TOO_MANY_JOBS",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::IdentityUnavailable => "IDENTITY_UNAVAILABLE",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
@@ -145,12 +187,26 @@ impl ErrorCode {
             Self::UserAlreadyExists => "user_already_exists",
             Self::WeakPassword => "weak_password",
             Self::RefreshTokenNotFound => "refresh_token_not_found",
+            Self::ResetTokenInvalid => "otp_expired",
+            Self::GoogleRefused => "bad_jwt",
+            Self::IdentityRefused => "validation_failed",
             Self::UnsupportedGrantType => "invalid_credentials",
+            Self::EmailNotConfirmed => "email_not_confirmed",
+            Self::EmailExists => "email_exists",
+            Self::SamePassword => "same_password",
+            Self::LinkExpired => "otp_expired",
+            Self::FlowNotFound => "flow_state_not_found",
+            Self::FlowExpired => "flow_state_expired",
+            Self::BadCodeVerifier => "bad_code_verifier",
+            Self::SignInProviderDisabled => "provider_disabled",
+            Self::AnonymousSignInDisabled => "anonymous_provider_disabled",
+            Self::TooManyMails => "over_email_send_rate_limit",
             Self::TooManyRequests | Self::TooManyJobs => "over_request_rate_limit",
             Self::PayloadTooLarge => "request_too_large",
             Self::RequestTooSlow => "request_timeout",
             Self::InsufficientCredits
             | Self::ProviderUnavailable
+            | Self::IdentityUnavailable
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
             | Self::ServiceBusy
@@ -295,6 +351,12 @@ impl ApiError {
         self
     }
 
+    /// The reason as GoTrue names it, and the sentence, for redirects that carry an error.
+    #[must_use]
+    pub fn for_redirect(&self) -> (&'static str, String) {
+        (self.code.gotrue(), self.messages.join(", "))
+    }
+
     /// The status it answers with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
@@ -304,11 +366,12 @@ impl ApiError {
     fn body(&self, ids: Option<&RequestIds>) -> Value {
         let sentence = self.messages.join(", ");
         if ids.is_some_and(|ids| ids.is_gotrue) {
-            return json!({
-                "code": self.status.as_u16(),
-                "error_code": self.code.gotrue(),
-                "msg": sentence,
-            });
+            let mut body = Map::new();
+            body.insert("code".into(), self.status.as_u16().into());
+            body.insert("error_code".into(), self.code.gotrue().into());
+            body.insert("msg".into(), sentence.into());
+            body.extend(self.extra.clone());
+            return Value::Object(body);
         }
         let mut body = Map::new();
         body.insert("statusCode".into(), self.status.as_u16().into());

@@ -3,11 +3,13 @@
 
 pub mod body;
 pub mod caller;
+pub mod client_address;
 pub mod edge;
 pub mod error;
 pub mod idempotency;
 pub mod internal;
 pub mod internal_key;
+pub mod limited;
 pub mod operator;
 pub mod prefer;
 pub mod query;
@@ -19,5 +21,6 @@ pub use body::{JsonBody, LargeJsonBody};
 pub use caller::Caller;
 pub use error::{ApiError, ApiResult, ErrorCode};
 pub use idempotency::{Answer, KeyedBody};
+pub use limited::Limited;
 pub use operator::{Admin, Operator};
 pub use prefer::Prefer;

@@ -5,7 +5,7 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use super::error::{ApiError, ErrorCode};
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, local::METADATA_MAX_BYTES},
     generation::RequestError,
     jobs::JobError,
     models::enum_text,
@@ -81,10 +81,82 @@ impl From<AuthError> for ApiError {
                 ErrorCode::WeakPassword,
                 "Password must be between 8 and 128 characters.",
             ),
+            AuthError::LeakedPassword => Self::bad_request(
+                ErrorCode::WeakPassword,
+                "This password is too easy to guess. Please choose another one.",
+            ),
+            AuthError::SamePassword => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorCode::SamePassword,
+                "New password should be different from the old password.",
+            ),
+            AuthError::EmailNotConfirmed => {
+                unauthorized(ErrorCode::EmailNotConfirmed, "Email not confirmed")
+            }
+            AuthError::LinkInvalid => Self::bad_request(
+                ErrorCode::LinkExpired,
+                "Email link is invalid or has expired",
+            ),
+            AuthError::FlowNotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                ErrorCode::FlowNotFound,
+                "invalid flow state, no valid flow state found",
+            ),
+            AuthError::FlowExpired => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::FlowExpired,
+                "invalid flow state, flow state has expired",
+            ),
+            AuthError::BadVerifier => Self::bad_request(
+                ErrorCode::BadCodeVerifier,
+                "code challenge does not match previously saved code verifier",
+            ),
+            AuthError::MetadataTooLarge => Self::validation(vec![format!(
+                "data must not be larger than {METADATA_MAX_BYTES} bytes"
+            )]),
+            AuthError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::ServiceBusy,
+                "The service is busy. Please try again in a moment.",
+            )
+            .retry_after(2),
             AuthError::RefreshTokenInvalid => Self::bad_request(
                 ErrorCode::RefreshTokenNotFound,
                 "Invalid Refresh Token: Refresh Token Not Found",
             ),
+            AuthError::ResetTokenInvalid => Self::bad_request(
+                ErrorCode::ResetTokenInvalid,
+                "Invalid or expired reset token",
+            ),
+            AuthError::GoogleRefused(reason) => {
+                tracing::info!(reason, "a Google sign-in was refused");
+                Self::bad_request(ErrorCode::GoogleRefused, "Google authentication failed")
+            }
+            AuthError::ProviderRefused { code, text } if code == "weak_password" => {
+                Self::bad_request(ErrorCode::WeakPassword, text)
+            }
+            AuthError::ProviderRefused { text, .. } => {
+                Self::bad_request(ErrorCode::IdentityRefused, text)
+            }
+            AuthError::DeveloperNotMade(text) => Self::bad_request(
+                ErrorCode::IdentityRefused,
+                format!("Failed to create dev user: {text}"),
+            ),
+            AuthError::RateLimited { retry_after } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorCode::TooManyRequests,
+                "Too many requests. Please wait a moment and try again.",
+            )
+            .retry_after(retry_after.map_or(60, |wait| wait.as_secs().max(1))),
+            AuthError::Unavailable(reason) => {
+                tracing::error!(reason, "the identity provider is not available");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorCode::IdentityUnavailable,
+                    "Signing in is temporarily unavailable. Please try again.",
+                )
+                .retry_after(2)
+            }
             AuthError::Crypto(detail) => {
                 tracing::error!(detail, "credentials could not be processed");
                 Self::internal()

@@ -57,7 +57,8 @@ async fn complete(config: &mut Config, settings: &Settings) -> Result<()> {
         set_database(config, cluster.uri);
         set(config, "/database/is_embedded", true.into());
     }
-    if settings.auth.hs256_secret().is_none() {
+    let signs_tokens = settings.identity.supabase.url.is_none();
+    if signs_tokens && settings.auth.hs256_secret().is_none() {
         let secret = home::secret(&settings.home, "jwt")?;
         set(config, "/auth/jwt_secret", secret.into());
     }

@@ -12,8 +12,21 @@ use sea_orm::{ConnectOptions, Database};
 use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Notify;
 
+use super::dev_inbox;
 use crate::{
-    auth::{internal::InternalGate, passwords::Passwords, profiles::Profiles, tokens::TokenKeys},
+    auth::{
+        google::GoogleSignIn,
+        identity::Identity,
+        internal::InternalGate,
+        key_set::{KeySet, Rules},
+        limits::Limits,
+        local::LocalAccounts,
+        local_provider::LocalProvider,
+        passwords::Passwords,
+        profiles::Profiles,
+        supabase::Supabase,
+        tokens::TokenKeys,
+    },
     generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
     jobs::{figures::FiguresDesk, leases::Leases, lookup::Lookup},
     net::GuardedFetcher,
@@ -47,11 +60,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         .as_deref()
         .map_or_else(|| local_url(ctx.config.server.port), ToOwned::to_owned);
     let public_url = public_url.trim_end_matches('/');
-    let secret = settings
-        .auth
-        .hs256_secret()
-        .ok_or_else(|| Error::string("no token secret is set"))?;
-    let keys = TokenKeys::new(secret, &settings.auth, format!("{public_url}/auth/v1"));
+    let keys = Arc::new(token_keys(&settings, public_url)?);
     let storage =
         Storage::new(&settings.storage, &format!("{public_url}/files")).map_err(Error::wrap)?;
     let pool = carrier_pool(&ctx.config.database.uri)?;
@@ -81,10 +90,19 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
     };
     let shared = &ctx.shared_store;
-    shared.insert(Arc::new(keys));
-    shared.insert(Arc::new(Profiles::new(ctx.db.clone())));
+    let accounts = LocalAccounts::new(
+        ctx.db.clone(),
+        Arc::clone(&keys),
+        Arc::new(Passwords::new(settings.auth.hashing_slots)),
+        Arc::clone(&settings),
+        Arc::clone(&carrier),
+        public_url,
+    );
+    install_identity(&ctx, &settings, &keys, Arc::new(accounts))?;
+    shared.insert(keys);
     shared.insert(Arc::new(Lookup::new(ctx.db.clone())));
-    shared.insert(Arc::new(Passwords::new(settings.auth.hashing_slots)));
+    shared.insert(Arc::new(Limits::new(ctx.db.clone(), settings.auth.limits)));
+    shared.insert(dev_inbox::transport(&ctx, &settings)?);
     shared.insert(Arc::new(FiguresDesk::new(
         ctx.db.clone(),
         Arc::clone(&carrier),
@@ -109,6 +127,60 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
     shared.insert(settings);
     let queue = Arc::new(Queue::from_provider(queue));
     Ok(ctx.into_builder().queue_provider(queue).build())
+}
+
+/// The keys of access tokens: our secret, the published ones, or both.
+fn token_keys(settings: &Settings, public_url: &str) -> Result<TokenKeys> {
+    let jwks = &settings.identity.jwks;
+    let rules = Rules {
+        default_life: Duration::from_secs(jwks.life_s),
+        max_life: Duration::from_secs(jwks.life_s),
+        last_good: Duration::from_secs(jwks.last_good_s),
+        floor: Duration::from_millis(jwks.floor_ms),
+        retry: Duration::from_millis(jwks.retry_ms),
+        timeout: Duration::from_millis(jwks.timeout_ms),
+    };
+    let published = settings
+        .identity
+        .jwks_url()
+        .map(|url| KeySet::new(url, rules, USER_AGENT))
+        .transpose()
+        .map_err(Error::wrap)?;
+    let secret = settings.auth.hs256_secret();
+    if secret.is_none() && published.is_none() {
+        return Err(Error::string("there are no keys to prove tokens with"));
+    }
+    let issuer = format!("{public_url}/auth/v1");
+    Ok(TokenKeys::new(secret, published, settings, issuer))
+}
+
+/// Supabase where a project is named, else our own accounts.
+fn install_identity(
+    ctx: &AppContext,
+    settings: &Arc<Settings>,
+    keys: &Arc<TokenKeys>,
+    accounts: Arc<LocalAccounts>,
+) -> Result<()> {
+    let google = GoogleSignIn::new(&settings.identity.google, USER_AGENT)
+        .map_err(Error::wrap)?
+        .map(Arc::new);
+    let identity: Arc<dyn Identity> =
+        match Supabase::new(settings, USER_AGENT).map_err(Error::wrap)? {
+            Some(supabase) => Arc::new(supabase),
+            None => Arc::new(LocalProvider {
+                accounts: Arc::clone(&accounts),
+                keys: Arc::clone(keys),
+                google: google.clone(),
+            }),
+        };
+    let shared = &ctx.shared_store;
+    shared.insert(Arc::new(Profiles::new(ctx.db.clone(), identity.keeper())));
+    shared.insert(identity);
+    shared.insert(accounts);
+    if let Some(google) = google {
+        shared.insert(google);
+    }
+    Ok(())
 }
 
 /// The carrier in force: for our own rooms, for the framework, and what runs beside it.

@@ -19,7 +19,7 @@ use tower::Layer;
 
 use super::listener::{self, Ear};
 use crate::{
-    auth::{profiles::Profiles, tokens::TokenKeys},
+    auth::{identity, profiles::Profiles, tokens::TokenKeys},
     http::ApiError,
     queue::{
         handlers::Handlers,
@@ -90,6 +90,7 @@ pub fn routes(ctx: &AppContext) -> Result<Router<AppContext>> {
         db: ctx.db.clone(),
         profiles: Profiles::of(ctx)?,
         keys: TokenKeys::of(ctx)?,
+        identity: identity::of(ctx)?,
         welcome: settings.credits.welcome,
         hub: Arc::clone(&hub),
     };

@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod components;
+pub mod dev_inbox;
 pub mod home_commands;
 pub mod listener;
 pub mod live_updates;

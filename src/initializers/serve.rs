@@ -11,6 +11,7 @@ use loco_rs::{
 
 use super::components::local_url;
 use crate::{
+    auth::local::LocalAccounts,
     http::server::{self, Limits},
     queue::handlers::Handlers,
     settings::Settings,
@@ -33,8 +34,11 @@ pub async fn run<F: Future<Output = ()>>(
     let listener = server::bind(&params.binding, port).await?;
     let port = listener.local_addr()?.port();
     // `--port` may differ from the settings that addresses were built from.
-    if settings.http.public_url.is_none() && settings.storage.public_url.is_none() {
-        Storage::of(ctx)?.set_public_base(&format!("{}/files", local_url(port)));
+    if settings.http.public_url.is_none() {
+        LocalAccounts::of(ctx)?.set_public_base(&local_url(port));
+        if settings.storage.public_url.is_none() {
+            Storage::of(ctx)?.set_public_base(&format!("{}/files", local_url(port)));
+        }
     }
     tracing::info!(port, "listening on {}", local_url(port));
     let limits = Limits {

@@ -6,6 +6,7 @@ pub mod counters;
 pub mod deliveries;
 pub mod expired_keys;
 pub mod expired_sessions;
+pub mod mails;
 pub mod old_deliveries;
 pub mod old_events;
 pub mod totals;
@@ -106,6 +107,7 @@ pub fn own(bench: Arc<Bench>) -> Vec<Duty> {
     );
     vec![
         on(&bench, "deliveries", deliver, deliveries::run),
+        on(&bench, "mails", deliver, mails::run),
         on(&bench, "old deliveries", clean, old_deliveries::run),
         on(&bench, "old events", clean, old_events::run),
         on(&bench, "expired keys", clean, expired_keys::run),

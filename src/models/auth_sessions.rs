@@ -12,6 +12,8 @@ pub struct PresentedToken {
     pub token_id: i64,
     pub session_id: Uuid,
     pub user_id: Uuid,
+    /// How the session was opened.
+    pub method: String,
     pub is_expired: bool,
     pub is_revoked: bool,
     pub used_at: Option<DateTime<FixedOffset>>,
@@ -31,18 +33,40 @@ pub enum LogoutScope {
 }
 
 impl Entity {
-    /// Opens a session.
+    /// Opens a session; `method` says how (`password`, `otp`, `recovery`, `oauth`).
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open(db: &impl ConnectionTrait, user_id: Uuid) -> Result<Uuid, DbErr> {
+    pub async fn open(
+        db: &impl ConnectionTrait,
+        user_id: Uuid,
+        method: &str,
+    ) -> Result<Uuid, DbErr> {
         let id = Uuid::new_v4();
         db.execute_raw(statement(
-            "insert into auth_sessions (id, user_id) values ($1, $2)",
-            [id.into(), user_id.into()],
+            "insert into auth_sessions (id, user_id, method) values ($1, $2, $3)",
+            [id.into(), user_id.into(), method.into()],
         ))
         .await?;
         Ok(id)
+    }
+
+    /// Whether a session of this user has not ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_live(
+        db: &impl ConnectionTrait,
+        user_id: Uuid,
+        session_id: Uuid,
+    ) -> Result<bool, DbErr> {
+        let row = db
+            .query_one_raw(statement(
+                "select 1 from auth_sessions where id = $1 and user_id = $2 and revoked_at is null",
+                [session_id.into(), user_id.into()],
+            ))
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Adds a refresh token to a session.
@@ -77,7 +101,7 @@ impl Entity {
         token_hash: Vec<u8>,
     ) -> Result<Option<PresentedToken>, DbErr> {
         PresentedToken::find_by_statement(statement(
-            "select t.id as token_id, t.session_id, s.user_id, t.expires_at <= now() as is_expired,
+            "select t.id as token_id, t.session_id, s.user_id, s.method, t.expires_at <= now() as is_expired,
                     s.revoked_at is not null as is_revoked, t.used_at,
                     extract(epoch from clock_timestamp() - t.used_at)::float8 as used_for_s
              from refresh_tokens t join auth_sessions s on s.id = t.session_id
@@ -119,15 +143,16 @@ impl Entity {
         Ok(())
     }
 
-    /// Ends sessions of a user as `scope` says.
+    /// Ends sessions of a user as `scope` says, and notes why.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn log_out(
+    pub async fn end(
         db: &impl ConnectionTrait,
         user_id: Uuid,
         session_id: Option<Uuid>,
         scope: LogoutScope,
+        reason: &str,
     ) -> Result<u64, DbErr> {
         let sql = match scope {
             LogoutScope::Global => "true or id = $2",
@@ -137,10 +162,14 @@ impl Entity {
         let result = db
             .execute_raw(statement(
                 &format!(
-                    "update auth_sessions set revoked_at = now(), revoked_reason = 'signed out'
+                    "update auth_sessions set revoked_at = now(), revoked_reason = $3
                      where user_id = $1 and revoked_at is null and ({sql})"
                 ),
-                [user_id.into(), session_id.unwrap_or_default().into()],
+                [
+                    user_id.into(),
+                    session_id.unwrap_or_default().into(),
+                    reason.into(),
+                ],
             ))
             .await?;
         Ok(result.rows_affected())

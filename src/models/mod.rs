@@ -3,18 +3,23 @@
 
 pub mod _entities;
 
+pub mod auth_flows;
 pub mod auth_sessions;
 pub mod delivery_outbox;
 pub mod gathered;
 pub mod idempotency_keys;
+pub mod identities;
 pub mod job_events;
 pub mod job_items;
 pub mod job_totals;
 pub mod jobs;
 pub mod local_accounts;
+pub mod mails;
 pub mod object_deletions;
+pub mod one_time_tokens;
 pub mod provider_gates;
 pub mod r2_files;
+pub mod rate_limits;
 pub mod scalars;
 pub mod users;
 

@@ -27,6 +27,8 @@ pub struct Profile {
     pub updated_at: DateTime<FixedOffset>,
     /// Whether the account was deleted; such a user is never let in.
     pub is_anonymized: bool,
+    /// Access tokens issued before this are refused, seconds since 1970.
+    pub tokens_valid_from: i64,
 }
 
 /// The subscription that has not ended.
@@ -87,6 +89,7 @@ impl FromQueryResult for Profile {
             created_at: row.try_get(prefix, "created_at")?,
             updated_at: row.try_get(prefix, "updated_at")?,
             is_anonymized: row.try_get(prefix, "is_anonymized")?,
+            tokens_valid_from: row.try_get(prefix, "tokens_valid_from")?,
         })
     }
 }
@@ -94,6 +97,7 @@ impl FromQueryResult for Profile {
 const PROFILE: &str = "
 select u.id, u.email, u.display_name, u.profile_image_key, u.avatar_url, u.role::text as role,
        u.created_at, u.updated_at, u.anonymized_at is not null as is_anonymized,
+       coalesce(extract(epoch from u.tokens_valid_from), 0)::bigint as tokens_valid_from,
        coalesce(a.balance, 0) as available, coalesce(d.balance, 0) as debt,
        s.id as subscription_id, s.status::text as subscription_status, s.current_period_start,
        s.current_period_end, s.cancel_at_period_end, s.created_at as subscription_created_at
@@ -195,30 +199,6 @@ impl Entity {
         Ok(result.rows_affected() == 1)
     }
 
-    /// Ties an identity to a user; an identity that exists stays with its owner.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn insert_identity(
-        db: &impl ConnectionTrait,
-        user_id: Uuid,
-        provider: &str,
-        subject: &str,
-    ) -> Result<(), DbErr> {
-        db.execute_raw(statement(
-            "insert into identities (id, user_id, provider, subject) values ($1, $2, $3, $4)
-             on conflict (provider, subject) do nothing",
-            [
-                Uuid::now_v7().into(),
-                user_id.into(),
-                provider.into(),
-                subject.into(),
-            ],
-        ))
-        .await?;
-        Ok(())
-    }
-
     /// Writes the given columns; `None` leaves a column as it is, `Some(None)` clears it.
     ///
     /// # Errors
@@ -264,6 +244,23 @@ impl Entity {
         ))
         .await?;
         Ok(())
+    }
+
+    /// The user who has this (lower-case) address, unless the account was deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_id_by_email(
+        db: &impl ConnectionTrait,
+        email: &str,
+    ) -> Result<Option<Uuid>, DbErr> {
+        let row = db
+            .query_one_raw(statement(
+                "select id from users where email = $1 and anonymized_at is null",
+                [email.into()],
+            ))
+            .await?;
+        row.map(|row| row.try_get("", "id")).transpose()
     }
 
     /// Sets the role; tells whether the user exists.

@@ -145,6 +145,10 @@ impl Carrier for ApalisQueue {
         Ok(row.map_or(0, |row| row.live))
     }
 
+    fn inside(&self) -> &dyn Carrier {
+        self
+    }
+
     async fn workers(&self) -> std::result::Result<Vec<WorkerBeat>, DbErr> {
         inspect::workers(&self.pool).await
     }

@@ -92,6 +92,10 @@ impl Carrier for CloudTasksQueue {
         true
     }
 
+    fn inside(&self) -> &dyn Carrier {
+        &self.inner
+    }
+
     /// Workers of pushed jobs keep no list; these are the inner provider's.
     async fn workers(&self) -> std::result::Result<Vec<WorkerBeat>, DbErr> {
         self.inner.workers().await

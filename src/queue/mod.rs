@@ -24,6 +24,23 @@ pub const GENERATION_QUEUES: [&str; 5] = [
     "scene-generation-queue",
 ];
 
+/// Queue of mails.
+pub const MAIL_QUEUE: &str = "mailer";
+/// Class of the worker that sends them.
+pub const MAIL_WORKER: &str = "MailWorker";
+
+/// Says to the mail worker that this mail waits. Only the carrier inside may have it.
+#[must_use]
+pub fn mail_delivery(mail_id: Uuid, delay_ms: i64) -> Delivery {
+    Delivery {
+        queue: MAIL_QUEUE.to_owned(),
+        worker: MAIL_WORKER.to_owned(),
+        job_id: mail_id,
+        delay_ms,
+        priority: 0,
+    }
+}
+
 /// One delivery to send.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -93,6 +110,9 @@ pub trait Carrier: Send + Sync {
 
     /// A transaction with deliveries of this process was committed. Only a hint that saves waiting.
     fn committed(&self) {}
+
+    /// The carrier of what never leaves this database: everything but generation jobs.
+    fn inside(&self) -> &dyn Carrier;
 
     /// A delivery for this job arrived from outside; `task` is the carrier's name of it, if known.
     ///

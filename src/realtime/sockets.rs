@@ -25,6 +25,7 @@ use crate::{
     auth::{
         AuthError,
         guard::{authenticate, bearer},
+        identity::Identity,
         profiles::Profiles,
         tokens::TokenKeys,
     },
@@ -44,6 +45,7 @@ pub struct Gate {
     pub db: DatabaseConnection,
     pub profiles: Arc<Profiles>,
     pub keys: Arc<TokenKeys>,
+    pub identity: Arc<dyn Identity>,
     /// Credits that a user gets who is first seen here.
     pub welcome: i64,
     pub hub: Arc<Hub>,
@@ -133,9 +135,16 @@ impl Gate {
             .ok_or_else(|| {
                 Refusal("Unauthorized: connect with an access token in auth.token".to_owned())
             })?;
-        let known = authenticate(&self.db, &self.profiles, &self.keys, token, self.welcome)
-            .await
-            .map_err(refusal)?;
+        let known = authenticate(
+            &self.db,
+            &self.profiles,
+            &self.keys,
+            self.identity.as_ref(),
+            token,
+            self.welcome,
+        )
+        .await
+        .map_err(refusal)?;
         let user_id = known.profile.id;
         let seat = self.hub.seats.of_user(user_id, Kind::Socket);
         let seat = seat.map_err(|error| Refusal(error.to_string()))?;
@@ -326,7 +335,9 @@ fn refusal(error: AuthError) -> Refusal {
         AuthError::Unauthenticated => "Unauthorized: the access token is not valid",
         AuthError::ClaimsRefused => "Unauthorized: the access token's claims are not accepted",
         AuthError::SessionInvalid => "Unauthorized: the session is no longer valid",
-        AuthError::Database(error) => {
+        error @ (AuthError::Database(_)
+        | AuthError::Unavailable(_)
+        | AuthError::RateLimited { .. }) => {
             tracing::error!(%error, "a socket could not be let in");
             "The service is temporarily unavailable. Please try again."
         }
@@ -334,6 +345,19 @@ fn refusal(error: AuthError) -> Refusal {
         | AuthError::EmailTaken
         | AuthError::WeakPassword
         | AuthError::RefreshTokenInvalid
+        | AuthError::ResetTokenInvalid
+        | AuthError::GoogleRefused(_)
+        | AuthError::ProviderRefused { .. }
+        | AuthError::DeveloperNotMade(_)
+        | AuthError::LeakedPassword
+        | AuthError::SamePassword
+        | AuthError::EmailNotConfirmed
+        | AuthError::LinkInvalid
+        | AuthError::FlowNotFound
+        | AuthError::FlowExpired
+        | AuthError::BadVerifier
+        | AuthError::MetadataTooLarge
+        | AuthError::Busy
         | AuthError::Crypto(_) => "Unauthorized",
     };
     Refusal(text.to_owned())

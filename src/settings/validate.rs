@@ -3,7 +3,7 @@
 use loco_rs::environment::Environment;
 use url::Url;
 
-use super::{Secret, Settings, carriers, providers};
+use super::{Secret, Settings, carriers, identity, providers};
 
 /// Shortest HS256 secret that production accepts, bytes (RFC 7518 section 3.2 asks for the hash's size).
 const MIN_SECRET_BYTES: usize = 32;
@@ -32,6 +32,7 @@ pub fn validate(settings: &Settings, database_uri: &str, environment: &Environme
     }
     carriers::check(settings, &mut faults);
     providers::check(&settings.providers, &mut faults);
+    identity::check(settings, &mut faults);
     faults
 }
 
@@ -42,11 +43,13 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         }
     };
     need(!is_embedded(database_uri), "DATABASE_URL");
+    // A Supabase project may sign with keys that it publishes; tokens of our own need a secret.
     need(
-        settings.auth.hs256_secret().is_some(),
+        settings.auth.hs256_secret().is_some() || settings.identity.supabase.url.is_some(),
         "SUPABASE_JWT_SECRET or JWT_SECRET",
     );
     need(settings.http.public_url.is_some(), "API_BASE_URL");
+    need(settings.mail.smtp_host.is_some(), "SMTP_HOST");
     let storage = &settings.storage;
     need(
         storage.access_key_id.is_some(),
@@ -73,6 +76,9 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
                 "{name} is a known default or shorter than {MIN_SECRET_BYTES} bytes"
             ));
         }
+    }
+    if settings.identity.dev_login {
+        faults.push("ENABLE_DEV_LOGIN must not be set in production".to_owned());
     }
     if settings.generation.demo {
         faults.push("settings.generation.demo must be false in production".to_owned());
@@ -209,6 +215,21 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
     if settings.auth.hashing_slots == 0 {
         faults.push("settings.auth.hashing_slots must be at least 1".to_owned());
     }
+    for (name, rate) in settings.auth.limits.all() {
+        if rate.burst == 0 || !rate.every_s.is_finite() || rate.every_s <= 0.0 {
+            faults.push(format!(
+                "settings.auth.limits.{name} needs burst and every_s above 0"
+            ));
+        }
+    }
+    if settings
+        .mail
+        .from
+        .parse::<lettre::message::Mailbox>()
+        .is_err()
+    {
+        faults.push("MAIL_FROM is no sender, like DayGen <no-reply@example.com>".to_owned());
+    }
     if settings.storage.bucket.len() < 3 {
         faults.push("CLOUDFLARE_R2_BUCKET_NAME must have at least 3 characters".to_owned());
     }
@@ -256,6 +277,7 @@ fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
             faults.push(format!("{name} {reason}"));
         }
     };
+    check("FRONTEND_URL", &settings.http.frontend_url);
     for (name, text) in [
         ("CLOUDFLARE_R2_ENDPOINT", &settings.storage.endpoint),
         ("CLOUDFLARE_R2_PUBLIC_URL", &settings.storage.public_url),

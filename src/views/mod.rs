@@ -1,6 +1,7 @@
 //! Answer bodies, one file per family. Entities are never serialised.
 
 pub mod auth;
+pub mod gotrue;
 pub mod health;
 pub mod jobs;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// A room and the rooms it may name; `*` is everything.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     ("app", &["*"]),
     ("initializers", &["*"]),
     ("bin", &["*"]),
@@ -69,7 +69,8 @@ const ALLOWED: [(&str, &[&str]); 19] = [
         ],
     ),
     // The readers of request fields answer with the one envelope.
-    ("dtos", &["models", "http"]),
+    ("dtos", &["models", "http", "auth"]),
+    ("mailers", &["models"]),
     ("views", &["models", "auth"]),
     (
         "generation",
@@ -80,7 +81,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("jobs", &["payments", "realtime", "queue", "models"]),
     ("queue", &["models", "net"]),
     ("realtime", &["auth", "models"]),
-    ("auth", &["payments", "net", "models"]),
+    ("auth", &["payments", "queue", "net", "models"]),
     ("payments", &["queue", "net", "models"]),
     ("storage", &["net", "models"]),
     ("embedded", &[]),

@@ -18,7 +18,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use rsa::{
     RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, LineEnding},
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
     traits::PublicKeyParts,
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub const ACCOUNT: &str = "tasks@test-project.iam.gserviceaccount.com";
 const KEY_ID: &str = "test-key-1";
 
 /// Two keys for the whole run: Google's own, and one of somebody else.
-static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
+pub static KEYS: LazyLock<[RsaPrivateKey; 2]> = LazyLock::new(|| {
     let make = || RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
     [make(), make()]
 });
@@ -47,7 +47,7 @@ pub struct Google {
     shared: Arc<Mutex<Shared>>,
 }
 
-fn pem(key: &RsaPrivateKey) -> String {
+pub fn pem(key: &RsaPrivateKey) -> String {
     key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
 }
 
@@ -121,6 +121,12 @@ impl Google {
     }
 }
 
+/// The public half of a key of the run, as a file.
+pub fn public_pem(which: usize) -> String {
+    let key = KEYS[which].to_public_key();
+    key.to_public_key_pem(LineEnding::LF).unwrap()
+}
+
 /// The claims of a good OIDC token.
 pub fn oidc_claims(email: &str, audience: &str) -> Value {
     let now = chrono::Utc::now().timestamp();
@@ -131,6 +137,25 @@ pub fn oidc_claims(email: &str, audience: &str) -> Value {
         "sub": "1234567890",
         "email": email,
         "email_verified": true,
+        "iat": now,
+        "exp": now + 3_600,
+    })
+}
+
+/// The claims of an ID token of a person, as Google makes it for a client.
+pub fn id_claims(client_id: &str, subject: &str, email: &str) -> Value {
+    let now = chrono::Utc::now().timestamp();
+    json!({
+        "iss": "https://accounts.google.com",
+        "azp": client_id,
+        "aud": client_id,
+        "sub": subject,
+        "email": email,
+        "email_verified": true,
+        "name": "Grace Hopper",
+        "picture": "https://lh3.googleusercontent.com/a/grace=s96-c",
+        "given_name": "Grace",
+        "family_name": "Hopper",
         "iat": now,
         "exp": now + 3_600,
     })

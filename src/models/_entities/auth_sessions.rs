@@ -12,6 +12,8 @@ pub struct Model {
     pub revoked_at: Option<DateTimeWithTimeZone>,
     #[sea_orm(column_type = "Text", nullable)]
     pub revoked_reason: Option<String>,
+    #[sea_orm(column_type = "Text")]
+    pub method: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,6 +17,11 @@ pub struct Model {
     pub user_metadata: Json,
     pub created_at: DateTimeWithTimeZone,
     pub updated_at: DateTimeWithTimeZone,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub app_metadata: Json,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub new_email: Option<String>,
+    pub email_change_sent_at: Option<DateTimeWithTimeZone>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

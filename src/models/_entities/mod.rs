@@ -2,6 +2,7 @@
 
 pub mod prelude;
 
+pub mod auth_flows;
 pub mod auth_sessions;
 pub mod credit_accounts;
 pub mod credit_entries;
@@ -17,10 +18,13 @@ pub mod job_totals;
 pub mod job_totals_mark;
 pub mod jobs;
 pub mod local_accounts;
+pub mod mails;
 pub mod object_deletions;
+pub mod one_time_tokens;
 pub mod payments;
 pub mod provider_gates;
 pub mod r2_files;
+pub mod rate_limits;
 pub mod refresh_tokens;
 pub mod sea_orm_active_enums;
 pub mod stripe_events;

@@ -1,0 +1,1 @@
+You have an account already

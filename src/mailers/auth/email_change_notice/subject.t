@@ -1,0 +1,1 @@
+Your address is about to change
