@@ -26,7 +26,6 @@ use super::{
     AuthError, first_sight,
     google::GoogleAccount,
     identity::Keeper,
-    linking,
     passwords::Passwords,
     redirects::Redirects,
     tokens::{Claims, TokenKeys},
@@ -295,9 +294,7 @@ impl LocalAccounts {
     pub async fn account(&self, claims: &Claims) -> Result<local_accounts::Model, AuthError> {
         let user_id = claims.subject;
         let is_live = match claims.session_id {
-            Some(session) => {
-                auth_sessions::Entity::is_live(&self.db, user_id, session).await?
-            }
+            Some(session) => auth_sessions::Entity::is_live(&self.db, user_id, session).await?,
             // Made elsewhere with our secret; the guard's rule holds.
             None => {
                 let valid_from = identities::Entity::tokens_valid_from(&self.db, user_id).await?;

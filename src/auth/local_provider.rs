@@ -70,10 +70,7 @@ impl Identity for LocalProvider {
     }
 
     async fn log_in(&self, email: &str, password: &str) -> Result<SignedIn, AuthError> {
-        self.accounts
-            .log_in(email, password)
-            .await
-            .map(Into::into)
+        self.accounts.log_in(email, password).await.map(Into::into)
     }
 
     async fn send_recovery(&self, email: &str) -> Result<(), AuthError> {

@@ -36,11 +36,7 @@ impl LocalAccounts {
     /// # Errors
     /// [`AuthError::SamePassword`], [`AuthError::WeakPassword`], [`AuthError::LeakedPassword`],
     /// [`AuthError::EmailTaken`], [`AuthError::MetadataTooLarge`].
-    pub async fn update(
-        &self,
-        claims: &Claims,
-        change: Change,
-    ) -> Result<Model, AuthError> {
+    pub async fn update(&self, claims: &Claims, change: Change) -> Result<Model, AuthError> {
         let (user_id, session_id) = (claims.subject, claims.session_id);
         let account = self.account(claims).await?;
         let hash = match &change.password {
