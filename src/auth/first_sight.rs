@@ -5,6 +5,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, prelude::Uuid};
 
 use super::{
     AuthError,
+    guard::Authenticated,
     identity::{Identity, Keeper, Sighting},
     linking,
     tokens::Claims,
@@ -76,6 +77,38 @@ pub async fn of_token(
     users::Entity::find_by_identity(db, keeper.as_str(), &seen.subject.to_string())
         .await?
         .ok_or(AuthError::SessionInvalid)
+}
+
+/// Takes over the address that the provider has for a known user, when the token names another one
+/// than we do. An address that somebody else has here stays theirs.
+///
+/// # Errors
+/// See [`Identity::look_up`].
+pub async fn follow_address(
+    db: &DatabaseConnection,
+    identity: &dyn Identity,
+    token: &str,
+    known: Authenticated,
+) -> Result<Profile, AuthError> {
+    let Authenticated { profile, claims } = known;
+    let named = claims
+        .email
+        .as_deref()
+        .map(|email| email.trim().to_lowercase());
+    // Our own accounts are changed where they are kept, and a token may be older than that.
+    if identity.keeper() == Keeper::Local || named.is_none_or(|named| named == profile.email) {
+        return Ok(profile);
+    }
+    let seen = identity.look_up(token, &claims).await?;
+    let Some(email) = seen.email.filter(|email| *email != profile.email) else {
+        return Ok(profile);
+    };
+    if !identities::Entity::change_email(db, profile.id, &email).await? {
+        tracing::warn!(user.id = %profile.id, "a user's new address is another user's");
+        return Ok(profile);
+    }
+    tracing::info!(user.id = %profile.id, "a user's address was changed at the identity provider");
+    Ok(Profile { email, ..profile })
 }
 
 /// The address of who has none.

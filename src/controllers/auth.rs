@@ -7,7 +7,11 @@ use axum::http::StatusCode;
 use loco_rs::prelude::*;
 
 use crate::{
-    auth::{AuthError, identity::SignedIn},
+    auth::{
+        AuthError, first_sight,
+        guard::Authenticated,
+        identity::{self, SignedIn},
+    },
     http::{ApiError, ApiResult, Caller, ErrorCode},
     storage::Storage,
     views::users::UserView,
@@ -22,10 +26,12 @@ async fn load(ctx: &AppContext, token: &str) -> ApiResult<UserView> {
             error
         }
     })?;
+    let identity = identity::of(ctx)?;
+    let Caller { profile, claims } = caller;
+    let known = Authenticated { profile, claims };
+    let profile = first_sight::follow_address(&ctx.db, identity.as_ref(), token, known).await?;
     let storage = Storage::of(ctx)?;
-    Ok(UserView::new(&caller.profile, |key| {
-        storage.public_url(key)
-    }))
+    Ok(UserView::new(&profile, |key| storage.public_url(key)))
 }
 
 fn unloadable(text: &str) -> ApiError {

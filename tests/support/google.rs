@@ -18,7 +18,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use rsa::{
     RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, LineEnding},
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
     traits::PublicKeyParts,
 };
 use serde_json::{Value, json};
@@ -119,6 +119,12 @@ impl Google {
     pub fn forge(&self, claims: &Value) -> String {
         sign_with(&KEYS[1], claims)
     }
+}
+
+/// The public half of a key of the run, as a file.
+pub fn public_pem(which: usize) -> String {
+    let key = KEYS[which].to_public_key();
+    key.to_public_key_pem(LineEnding::LF).unwrap()
 }
 
 /// The claims of a good OIDC token.

@@ -6,6 +6,7 @@ pub mod bfl;
 pub mod cloud_tasks;
 pub mod cluster;
 pub mod google;
+pub mod gotrue;
 pub mod key_server;
 pub mod log;
 pub mod operators;
