@@ -16,7 +16,10 @@ use crate::{
         tokens::TokenKeys,
     },
     dtos::auth::{GoogleProof, LogIn, SignUp, TokenPair},
-    http::{ApiError, ApiResult, ErrorCode, JsonBody, caller::bearer_of, edge, query::QueryParams},
+    http::{
+        ApiError, ApiResult, ErrorCode, JsonBody, Limited, caller::bearer_of, edge,
+        query::QueryParams,
+    },
     settings::Settings,
     views::{
         auth::{
