@@ -26,7 +26,6 @@ use super::{
     AuthError, first_sight,
     google::GoogleAccount,
     identity::Keeper,
-    linking,
     passwords::Passwords,
     redirects::Redirects,
     tokens::{Claims, TokenKeys},

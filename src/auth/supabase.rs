@@ -139,6 +139,9 @@ impl Identity for Supabase {
             CallError::Refused(refusal) if is_wrong_password(&refusal) => {
                 AuthError::InvalidCredentials
             }
+            CallError::Refused(refusal) if refusal.code == "email_not_confirmed" => {
+                AuthError::EmailNotConfirmed
+            }
             other => other.into(),
         })?;
         signed_in(answer)
@@ -303,8 +306,9 @@ fn is_wrong_password(refusal: &Refusal) -> bool {
 /// A weak password is the caller's to mend; anything else that is refused here is the token.
 fn refused_token(error: CallError) -> AuthError {
     match error {
+        CallError::Refused(refusal) if refusal.code == "same_password" => AuthError::SamePassword,
         CallError::Refused(refusal)
-            if ["weak_password", "same_password"].contains(&refusal.code.as_str())
+            if refusal.code == "weak_password"
                 || refusal.status == StatusCode::UNPROCESSABLE_ENTITY =>
         {
             AuthError::from(CallError::Refused(refusal))

@@ -1,6 +1,7 @@
 //! Answers of `/api/auth/*`.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{gotrue, users::UserView};
 use crate::auth::identity::ProviderAccount;

@@ -1,6 +1,7 @@
 //! Routes through HTTP; mirrors the URL tree.
 
 mod auth;
+mod auth_providers;
 mod bad_input;
 mod batch;
 mod cancel;

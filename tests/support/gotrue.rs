@@ -404,7 +404,10 @@ async fn token(
         let Some(email) = email.cloned() else {
             return refuse(400, "bad_jwt", "Bad ID token");
         };
-        let metadata = json!({"full_name": "Grace Hopper"});
+        let metadata = json!({
+            "full_name": "Grace Hopper",
+            "avatar_url": "https://lh3.googleusercontent.com/a/grace=s96-c",
+        });
         let known = held.of_email(&email).cloned();
         let user = known.unwrap_or_else(|| held.make(&email, None, true, metadata));
         return Json(held.session(&user)).into_response();

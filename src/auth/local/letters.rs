@@ -2,7 +2,7 @@
 //! known is looked up only then, so that the request that asks takes the same time for every address,
 //! and links exist nowhere but in the mail that carries them.
 
-use sea_orm::{DatabaseTransaction, prelude::Uuid};
+use sea_orm::{DatabaseTransaction, EntityTrait, prelude::Uuid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -274,10 +274,19 @@ impl LocalAccounts {
                 }
                 Draft::new("recovery", Kind::Recovery, to, back)
             }
-            Occasion::EmailChange { user_id, back } => Draft {
-                user_id: Some(user_id),
-                ..Draft::new("email_change", Kind::EmailChange, to, back)
-            },
+            Occasion::EmailChange { user_id, back } => {
+                let account = local_accounts::Entity::find_by_id(user_id)
+                    .one(&self.db)
+                    .await?;
+                // Another address was asked for since, or the account fell to its owner.
+                if account.is_none_or(|account| account.new_email.as_deref() != Some(to)) {
+                    return Ok(None);
+                }
+                Draft {
+                    user_id: Some(user_id),
+                    ..Draft::new("email_change", Kind::EmailChange, to, back)
+                }
+            }
             Occasion::ResendEmailChange { back } => {
                 let account = local_accounts::Entity::find_by_email(&self.db, to).await?;
                 let Some(account) = account else {

@@ -16,7 +16,10 @@ use crate::{
         tokens::TokenKeys,
     },
     dtos::auth::{GoogleProof, LogIn, SignUp, TokenPair},
-    http::{ApiError, ApiResult, ErrorCode, JsonBody, caller::bearer_of, edge, query::QueryParams},
+    http::{
+        ApiError, ApiResult, ErrorCode, JsonBody, Limited, caller::bearer_of, edge,
+        query::QueryParams,
+    },
     settings::Settings,
     views::{
         auth::{
@@ -33,6 +36,7 @@ const DEVELOPER: (&str, &str) = ("dev@daygen.ai", "Dev User");
 /// Creates an account, with a password or by a mailed link. The caller then logs in.
 pub(super) async fn sign_up(
     State(ctx): State<AppContext>,
+    limited: Limited,
     JsonBody(body): JsonBody,
 ) -> ApiResult<(StatusCode, Json<SignUpView>)> {
     let dto = SignUp::parse(body)?;
@@ -40,16 +44,20 @@ pub(super) async fn sign_up(
     let name = dto.display_name.as_deref();
     let (message, needs_email_confirmation) = match dto.password {
         None => {
+            limited.mail(&dto.email).await?;
             identity.send_magic_link(&dto.email, name).await?;
             (
                 "Check your email for the magic link to complete your registration.",
                 true,
             )
         }
-        Some(password) => match identity.sign_up(&dto.email, &password, name).await? {
-            SignedUp::Ready => ("Account created successfully.", false),
-            SignedUp::Unconfirmed => ("Check your email to confirm your account.", true),
-        },
+        Some(password) => {
+            limited.sign_up().await?;
+            match identity.sign_up(&dto.email, &password, name).await? {
+                SignedUp::Ready => ("Account created successfully.", false),
+                SignedUp::Unconfirmed => ("Check your email to confirm your account.", true),
+            }
+        }
     };
     let view = SignUpView {
         message,
@@ -61,12 +69,14 @@ pub(super) async fn sign_up(
 /// Logs in with e-mail and password.
 pub(super) async fn log_in(
     State(ctx): State<AppContext>,
+    limited: Limited,
     JsonBody(body): JsonBody,
 ) -> ApiResult<(StatusCode, Json<LogInView>)> {
     let dto = LogIn::parse(body)?;
-    let signed_in = identity::of(&ctx)?
-        .log_in(&dto.email, &dto.password)
-        .await
+    let identity = identity::of(&ctx)?;
+    let signed_in = limited
+        .log_in(&dto.email, identity.log_in(&dto.email, &dto.password))
+        .await?
         .map_err(|error| as_unauthorized(error, ""))?;
     let user = profile_of(&ctx, &signed_in).await;
     let view = LogInView {
@@ -81,6 +91,7 @@ pub(super) async fn log_in(
 /// Signs in with a Google ID token.
 pub(super) async fn verify_google(
     State(ctx): State<AppContext>,
+    limited: Limited,
     JsonBody(body): JsonBody,
 ) -> ApiResult<(StatusCode, Json<GoogleView>)> {
     let dto = GoogleProof::parse(body);
@@ -90,6 +101,7 @@ pub(super) async fn verify_google(
             "No ID token provided",
         ));
     };
+    limited.exchange().await?;
     let signed_in = identity::of(&ctx)?
         .sign_in_with_google(&id_token, dto.nonce.as_deref())
         .await?;
