@@ -32,7 +32,8 @@ async fn a_task_outlives_the_worker_that_submitted_it() {
                 ("LUMAAI_API_BASE", upstream.base.as_str()),
             ];
             let mut victim = installation.worker_with(&variables);
-            let body = json!({"prompt": "a fox [case 1]", "references": [pictures::data_url(8, 8)]});
+            let body =
+                json!({"prompt": "a fox [case 1]", "references": [pictures::data_url(8, 8)]});
             let answer = app.post("/api/image/luma", Some(&user.token), body).await;
             let id = answer.json["jobId"].as_str().unwrap().to_owned();
             app.until("the first look", || async {

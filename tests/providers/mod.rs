@@ -16,7 +16,7 @@ use suite::Spec;
 /// Runs the suite over each provider, a test for each.
 macro_rules! over_providers {
     ($($name:ident),* $(,)?) => {
-        $(mod $name;)*
+        $(pub mod $name;)*
 
         /// Everything that is registered.
         const ALL: &[&Spec] = &[$(&$name::SPEC),*];
@@ -59,4 +59,11 @@ async fn an_api_that_never_answers_is_asked_once_more_and_given_up() {
 
 over_providers! {
     flux,
+    luma,
+    recraft,
+    recraft_upscale,
+    reve,
+    reve_upscale,
+    runway,
+    runway_upscale,
 }

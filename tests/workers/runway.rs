@@ -47,7 +47,10 @@ async fn start() -> Shared {
 }
 
 async fn place(State(shared): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
-    assert_eq!(body, json!({"filename": "picture.png", "type": "ephemeral"}));
+    assert_eq!(
+        body,
+        json!({"filename": "picture.png", "type": "ephemeral"})
+    );
     Json(json!({
         "runwayUri": "runway://upload-1", "uploadUrl": format!("{}/store", shared.0),
         "fields": {"key": "uploads/1", "policy": "signed"},
@@ -71,7 +74,9 @@ async fn submit(State(shared): State<Shared>, Json(body): Json<Value>) -> Json<V
 }
 
 async fn task(State(shared): State<Shared>) -> Json<Value> {
-    Json(json!({"id": "task-1", "status": "SUCCEEDED", "output": [format!("{}/made.png", shared.0)]}))
+    Json(
+        json!({"id": "task-1", "status": "SUCCEEDED", "output": [format!("{}/made.png", shared.0)]}),
+    )
 }
 
 #[tokio::test]
@@ -99,7 +104,11 @@ async fn a_large_picture_is_uploaded_without_the_key() {
                 arrived.wanted["referenceImages"],
                 json!([{"uri": small, "tag": "ref1"}, {"uri": "runway://upload-1", "tag": "ref2"}])
             );
-            let names: Vec<_> = arrived.parts.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<_> = arrived
+                .parts
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
             assert_eq!(names, ["key", "policy", "file"]);
             assert!(arrived.parts[2].1 == large, "other bytes than were given");
             assert!(!arrived.had_key, "the key went to the host of uploads");
@@ -112,7 +121,11 @@ async fn a_cancelled_job_is_cancelled_upstream() {
     let upstream = Upstream::start(runway::SPEC.api).await;
     let running = Script::always(Reply::Fixture("pending_running".to_owned()));
     upstream.script(1, "poll", running);
-    upstream.script(1, "cancel", Script::always(Reply::Status(204, Vec::new(), String::new())));
+    upstream.script(
+        1,
+        "cancel",
+        Script::always(Reply::Status(204, Vec::new(), String::new())),
+    );
     test_app()
         .worker()
         .upstream(&upstream)
