@@ -3,7 +3,9 @@
 //! A provider joins with its file here, one line below, and a folder of true answers. The names of the
 //! answers say what has to come of them, so the suite runs over new ones without being told.
 
+mod bad_input;
 mod cases;
+mod one_by_one;
 mod suite;
 
 use std::collections::BTreeSet;
@@ -59,11 +61,15 @@ async fn an_api_that_never_answers_is_asked_once_more_and_given_up() {
 
 over_providers! {
     flux,
+    grok,
+    ideogram,
     luma,
+    qwen,
     recraft,
     recraft_upscale,
     reve,
     reve_upscale,
     runway,
     runway_upscale,
+    seedream,
 }
