@@ -46,7 +46,7 @@ fn cases() -> Vec<(&'static Spec, Value, &'static str)> {
         png.resize(10 * 1024 * 1024 + 1, 0);
         png
     };
-    let gif = || b"GIF89a\x40\0\x40\0\0\0\0;".to_vec();
+    let gif = || b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;".to_vec();
     vec![
         (&ideogram::SPEC, options(json!({"rendering_speed": "FAST"})), "rendering_speed must be one of DEFAULT, FLASH"),
         (&ideogram::SPEC, options(json!({"style_type": "CINEMATIC"})), "style_type must be one of AUTO"),
