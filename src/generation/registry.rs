@@ -11,7 +11,8 @@ use super::{
     kit::Access,
     provider::Provider,
     providers::{
-        demo::Demo, flux::Flux, grok::Grok, ideogram::Ideogram, luma::Luma, qwen::Qwen, recraft::Recraft, reve::Reve, runway::Runway, seedream::Seedream,
+        demo::Demo, flux::Flux, grok::Grok, ideogram::Ideogram, luma::Luma, qwen::Qwen,
+        recraft::Recraft, reve::Reve, runway::Runway, seedream::Seedream,
     },
     request::Kind,
 };

@@ -46,14 +46,19 @@ async fn each_end(app: &TestApp, user: &TestUser, spec: &Spec, upstream: &Upstre
         upstream.script(number, "submit", script);
         let before = app.credits(user).await;
         let prompt = format!("a fox [case {number}]");
-        let body = json!({"prompt": prompt, "providerOptions": {"num_images": 3, "seed": 2_147_483_646}});
+        let body =
+            json!({"prompt": prompt, "providerOptions": {"num_images": 3, "seed": 2_147_483_646}});
         let id = ask(app, user, spec, body).await;
         let job = app.final_job(user, &id).await;
         let name = format!("{} {number}: {job}", spec.api.name);
-        let sql = format!("select count(*) from jobs where id = '{id}' and coalesce(error_code, '') = '{code}'");
+        let sql = format!(
+            "select count(*) from jobs where id = '{id}' and coalesce(error_code, '') = '{code}'"
+        );
         assert_eq!(app.count(&sql).await, 1, "{name}");
         let files = app
-            .count(&format!("select count(*) from r2_files where job_id = '{id}'"))
+            .count(&format!(
+                "select count(*) from r2_files where job_id = '{id}'"
+            ))
             .await;
         assert_eq!(files, made, "{name}");
         assert_eq!(before - app.credits(user).await, made, "{name}");
@@ -62,7 +67,9 @@ async fn each_end(app: &TestApp, user: &TestUser, spec: &Spec, upstream: &Upstre
         let seed = |call: &crate::support::upstream::Call| {
             let body = call.json();
             let at_top = body["seed"].as_u64();
-            at_top.or_else(|| body["parameters"]["seed"].as_u64()).unwrap()
+            at_top
+                .or_else(|| body["parameters"]["seed"].as_u64())
+                .unwrap()
         };
         let mut seeds: Vec<_> = calls.iter().map(seed).collect();
         seeds.sort_unstable();
