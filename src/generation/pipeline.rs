@@ -230,11 +230,15 @@ impl Pipeline {
         job: &Claimed,
         provider: &dyn Provider,
         input: &Input,
-        outputs: Vec<Output>,
+        mut outputs: Vec<Output>,
     ) -> Result<(), StepError> {
         self.settler()
             .note(job, &Change::progress(75, "storing"))
             .await?;
+        let price = input.kind.price(&self.settings.credits.prices);
+        // Credits are held for what was asked for; more than that is not taken.
+        let asked = job.cost.checked_div(price).unwrap_or(i64::MAX).max(1);
+        outputs.truncate(usize::try_from(asked).unwrap_or(usize::MAX));
         let upstream_model = provider.upstream_model(input);
         let mut files = Vec::with_capacity(outputs.len());
         for (index, output) in outputs.into_iter().enumerate() {
@@ -265,13 +269,12 @@ impl Pipeline {
             "images": delivered,
             "options": public_options(&input.options),
         });
-        let price = input.kind.price(&self.settings.credits.prices);
         let completion = Completion {
             files,
             result: json!({ "files": stored }),
             result_key,
             warnings: None,
-            captured: delivered.saturating_mul(price),
+            captured: delivered.saturating_mul(price).min(job.cost),
             upstream_model,
             usage_metadata,
         };

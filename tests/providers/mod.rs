@@ -3,7 +3,9 @@
 //! A provider joins with its file here, one line below, and a folder of true answers. The names of the
 //! answers say what has to come of them, so the suite runs over new ones without being told.
 
+mod bad_input;
 mod cases;
+mod one_by_one;
 mod suite;
 
 use std::collections::BTreeSet;
@@ -16,7 +18,7 @@ use suite::Spec;
 /// Runs the suite over each provider, a test for each.
 macro_rules! over_providers {
     ($($name:ident),* $(,)?) => {
-        $(mod $name;)*
+        $(pub mod $name;)*
 
         /// Everything that is registered.
         const ALL: &[&Spec] = &[$(&$name::SPEC),*];
@@ -59,4 +61,15 @@ async fn an_api_that_never_answers_is_asked_once_more_and_given_up() {
 
 over_providers! {
     flux,
+    grok,
+    ideogram,
+    luma,
+    qwen,
+    recraft,
+    recraft_upscale,
+    reve,
+    reve_upscale,
+    runway,
+    runway_upscale,
+    seedream,
 }

@@ -37,7 +37,7 @@ fn requests() -> Vec<Value> {
                "providerOptions": {"size": "1328*1328", "prompt_extend": true, "watermark": false}}),
         // A size of the client's list that upstream has no more.
         json!({"prompt": "in an older size", "providerOptions": {"size": "1472*1140", "seed": 7, "negative_prompt": "fog"}}),
-        json!({"prompt": "wide, twice", "providerOptions": {"aspect_ratio": "21:9", "num_images": 2, "seed": 2_147_483_647, "steps": 30}}),
+        json!({"prompt": "wide", "providerOptions": {"aspect_ratio": "21:9", "seed": 4_294_967_297_i64, "steps": 30}}),
         json!({"prompt": "x".repeat(900), "model": "qwen-image-max"}),
         json!({"prompt": "edited", "references": [picture, picture]}),
         json!({"prompt": "edited by the first", "model": "qwen-image-edit", "references": [picture],

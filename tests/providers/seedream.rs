@@ -32,7 +32,7 @@ fn requests() -> Vec<Value> {
     vec![
         json!({"prompt": "plain"}),
         json!({"prompt": "third", "model": "seedream-3.0",
-               "providerOptions": {"size": "1280x720", "seed": 7, "guidance_scale": 5.5, "num_images": 2}}),
+               "providerOptions": {"size": "1280x720", "seed": 7, "guidance_scale": 5.5}}),
         json!({"prompt": "third, small", "providerOptions": {"width": 256, "height": 256, "watermark": true, "style": "soft"}}),
         json!({"prompt": "third with a picture", "references": [picture]}),
         json!({"prompt": "fourth", "model": "seedream-4.0", "providerOptions": {"size": "4K", "seed": 7, "optimize_prompt_mode": "fast"}}),

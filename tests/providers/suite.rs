@@ -1,5 +1,7 @@
 //! The suite: one app for a provider, all its cases at the same time, then what came of each.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::cases::{self, Case, Outcome};
@@ -46,6 +48,16 @@ pub const IMAGE: Spec = Spec {
     covers: ("", "image"),
 };
 
+/// What upscalers have in common. They have no prompt, so their cases go one after the other; their
+/// picture is the stand-in's.
+pub const UPSCALE: Spec = Spec {
+    path: "/api/jobs/image-upscale",
+    prompt_at: None,
+    price: 2,
+    covers: ("", "upscale"),
+    ..IMAGE
+};
+
 /// Number of the first case that is a snapshot.
 const SHOWN: usize = 1000;
 
@@ -79,6 +91,7 @@ fn wide(app: Builder) -> Builder {
         "batch-generation-queue": 4, "scene-generation-queue": 64, "default": 4, "mailer": 1,
     });
     app.set("/queue/concurrency", slots)
+        .set("/generation/loopback_references", true)
         .set("/jobs/max_running_per_user", 1000)
         .set("/generation/breaker/failures", 100_000)
 }
@@ -88,7 +101,13 @@ pub async fn silence(specs: &[&Spec]) {
     let case = Case::silent();
     let mut app = wide(test_app().worker());
     let mut upstreams = Vec::new();
-    for spec in specs {
+    // An account has one address, and one client that waits.
+    let mut accounts = BTreeSet::new();
+    let specs: Vec<_> = specs
+        .iter()
+        .filter(|spec| accounts.insert(spec.api.account))
+        .collect();
+    for spec in &specs {
         let upstream = Upstream::start(spec.api).await;
         case.prepare(&upstream, 1);
         upstream.assume(1);
@@ -102,8 +121,9 @@ pub async fn silence(specs: &[&Spec]) {
         let user = app.user().await;
         app.leave_credits(&user, 10_000).await;
         let mut jobs = Vec::new();
-        for spec in specs {
-            jobs.push(ask(app, &user, spec, case.request(spec, 1)).await);
+        for (spec, upstream) in specs.iter().zip(&upstreams) {
+            let body = upstream.placed(case.request(spec, 1));
+            jobs.push(ask(app, &user, spec, body).await);
         }
         for ((spec, upstream), job) in specs.iter().zip(&upstreams).zip(jobs) {
             let outcome = outcome(app, &user, &job).await;
@@ -135,10 +155,12 @@ async fn all(
     let mut jobs = Vec::new();
     for (number, case) in (1..).zip(cases) {
         case.prepare(upstream, number);
-        let body = case.request(spec, number);
-        let job = ask(app, user, spec, body).await;
         if spec.prompt_at.is_none() {
             upstream.assume(number);
+        }
+        let body = upstream.placed(case.request(spec, number));
+        let job = ask(app, user, spec, body).await;
+        if spec.prompt_at.is_none() {
             app.final_job(user, &job).await;
         }
         jobs.push((number, case, job));
@@ -157,6 +179,7 @@ async fn shown(app: &TestApp, user: &TestUser, spec: &Spec, upstream: &Upstream)
     for (number, mut body) in (SHOWN..).zip((spec.requests)()) {
         upstream.assume(number);
         cases::mark(spec, &mut body, number);
+        let body = upstream.placed(body);
         let id = ask(app, user, spec, body.clone()).await;
         let job = app.final_job(user, &id).await;
         assert_eq!(

@@ -14,13 +14,17 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
+use super::pictures;
 pub use answer::Delivery;
 pub use record::Call;
+
+/// Path of a picture that requests may name.
+const SOURCE: &str = "/_source.png";
 
 /// The key that the stand-in takes.
 pub const KEY: &str = "key-of-the-tests-that-must-stay-secret";
@@ -179,6 +183,15 @@ impl Upstream {
         self.shared.faults.lock().unwrap().clone()
     }
 
+    /// A request with the address of a picture of ours where it says `{{source}}`.
+    pub fn placed(&self, request: Value) -> Value {
+        let origin = self.shared.base.lock().unwrap().clone();
+        let text = request
+            .to_string()
+            .replace("{{source}}", &format!("{origin}{SOURCE}"));
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Whether there are tasks to look at.
     pub fn polls(&self) -> bool {
         self.api.routes.iter().any(|(role, ..)| *role == "poll")
@@ -259,6 +272,13 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let at = Instant::now();
+    if uri.path() == SOURCE {
+        return (
+            [(header::CONTENT_TYPE, "image/png")],
+            pictures::png(400, 320),
+        )
+            .into_response();
+    }
     if let Some(rest) = uri.path().strip_prefix("/_result/") {
         return upstream.result(rest, &headers).await;
     }

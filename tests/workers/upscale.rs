@@ -112,3 +112,97 @@ async fn somebody_elses_picture_is_not_taken_from_the_bucket() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn what_an_upscaler_would_refuse_is_refused_at_the_door() {
+    let host = Bfl::start().await;
+    let gif =
+        b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    let runway = ("runway", "magnific-precision-upscaler-v2");
+    let cases = [
+        (
+            runway,
+            pictures::png(200, 400),
+            2,
+            json!({}),
+            "sides of 300 to 8000 pixels",
+        ),
+        (
+            runway,
+            pictures::png(2600, 700),
+            4,
+            json!({}),
+            "at most 25.3 megapixels",
+        ),
+        (
+            runway,
+            gif.to_vec(),
+            2,
+            json!({}),
+            "must be PNG, JPEG or WebP",
+        ),
+        (
+            runway,
+            pictures::png(400, 400),
+            2,
+            json!({"flavor": "oil"}),
+            "flavor must be one of",
+        ),
+        (
+            runway,
+            pictures::png(400, 400),
+            2,
+            json!({"sharpen": 101}),
+            "sharpen must be an integer",
+        ),
+        (
+            ("recraft", "recraft-crisp-upscale"),
+            pictures::png(16, 400),
+            2,
+            json!({}),
+            "sides of 32 to 4096",
+        ),
+        (
+            ("recraft", "recraft-creative-upscale"),
+            pictures::png(200, 400),
+            2,
+            json!({}),
+            "sides of 256 to 4096",
+        ),
+        (
+            ("reve", "reve-upscale"),
+            gif.to_vec(),
+            2,
+            json!({}),
+            "must be PNG, JPEG or WebP",
+        ),
+        (
+            ("reve", "recraft-crisp-upscale"),
+            pictures::png(400, 400),
+            2,
+            json!({}),
+            "Unsupported model",
+        ),
+    ];
+    let mut app = test_app().set("/generation/loopback_references", true);
+    for account in ["runway", "recraft", "reve"] {
+        app = app.set(&format!("/providers/{account}/api_key"), "a key");
+    }
+    app.run(async |app| {
+        let user = app.user().await;
+        for ((provider, model), picture, scale, options, says) in cases {
+            host.deliver(picture);
+            let body = json!({
+                "imageUrl": format!("{}/delivery/x", host.base), "provider": provider, "model": model,
+                "scale": scale, "options": options,
+            });
+            let answer = app.post("/api/jobs/image-upscale", Some(&user.token), body).await;
+            assert_eq!(answer.status, 400, "{provider}: {}", answer.json);
+            let message = answer.json["error"].as_str().unwrap_or_default();
+            assert!(message.contains(says), "{provider}: {message}");
+        }
+        assert_eq!(app.count("select count(*) from jobs").await, 0);
+        assert_eq!(app.credits(&user).await, 20);
+    })
+    .await;
+}

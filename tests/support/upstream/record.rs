@@ -16,6 +16,9 @@ static IN_BODY: LazyLock<bytes::Regex> =
 static IN_PATH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"task-(\d+)-\d+").unwrap());
 static CASE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" ?\[case \d+\]").unwrap());
 static TASK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"task-\d+-\d+").unwrap());
+static SIGNED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"http://[^?\s]*/(inputs)/[^?\s]*\?\S*X-Amz-Signature=\S*").unwrap()
+});
 static BASE64: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9+/]{80,}={0,2}").unwrap());
 
 /// A request as it arrived.
@@ -105,6 +108,7 @@ fn steady(text: &str, base: &str) -> String {
     let text = text.replace(base, "[base]");
     let text = CASE.replace_all(&text, "");
     let text = TASK.replace_all(&text, "[task]");
+    let text = SIGNED.replace_all(&text, "[signed address below $1/]");
     assert!(
         !text.contains(KEY),
         "the key may be in a header only: {text}"

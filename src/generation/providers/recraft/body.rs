@@ -131,7 +131,8 @@ pub fn build(
         }
     }
     if family == Family::Styled {
-        styles(&mut options, has_picture, &mut fields)?;
+        let takes_layout = model.starts_with("recraftv3") && !has_picture;
+        styles(&mut options, takes_layout, &mut fields)?;
     }
     let style = fields
         .get("style")
@@ -147,7 +148,7 @@ pub fn build(
 
 fn styles(
     options: &mut Options<'_>,
-    has_picture: bool,
+    takes_layout: bool,
     fields: &mut Map<String, Value>,
 ) -> Result<(), RequestError> {
     for (name, max) in [
@@ -163,7 +164,7 @@ fn styles(
     if fields.contains_key("style") && fields.contains_key("style_id") {
         return Err(invalid("style and style_id cannot be given together"));
     }
-    if !has_picture && let Some(layout) = options.value("text_layout") {
+    if takes_layout && let Some(layout) = options.value("text_layout") {
         if !layout
             .as_array()
             .is_some_and(|texts| texts.len() <= LAYOUT_MAX)

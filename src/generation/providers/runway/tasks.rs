@@ -13,7 +13,7 @@ use crate::generation::{
 };
 
 /// Every call names the version of the API that it was written for.
-pub const VERSION: (&str, &str) = ("X-Runway-Version", "2024-11-06");
+pub const VERSION: (&str, &str) = ("x-runway-version", "2024-11-06");
 
 #[derive(Debug, Deserialize)]
 struct Accepted {

@@ -78,16 +78,22 @@ pub fn wanted(bounds: Bounds, options: &mut Options<'_>) -> Result<String, Reque
     options.sizes_itself();
     let size = options.common().size;
     let ratio = options.common().ratio;
+    let is_name = |text: &str| text.trim().ends_with(['k', 'K']);
+    let named = ["size", "resolution"].into_iter().find(|field| {
+        let value = options.value(field).and_then(|value| value.as_str());
+        value.is_some_and(is_name)
+    });
     let Bounds::Area { min, max, names } = bounds else {
+        if named.is_some() {
+            return Err(RequestError::InvalidOption(
+                "size must be two sides in pixels, like 1024x1024".to_owned(),
+            ));
+        }
         return Ok(third(bounds, options));
     };
-    let words: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-    let is_name = |text: &str| text.trim().ends_with(['k', 'K']);
-    for field in ["size", "resolution"] {
-        let text = options.value(field).and_then(|value| value.as_str());
-        if text.is_some_and(is_name)
-            && let Some(name) = options.choice(field, &words)?
-        {
+    if let Some(field) = named {
+        let words: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+        if let Some(name) = options.choice(field, &words)? {
             let side = names.iter().find(|(known, _)| *known == name);
             return Ok(match (ratio, side) {
                 (Some(ratio), Some((_, side))) => of_area(ratio, side * side, min, max),
