@@ -1,10 +1,11 @@
 //! How batches end otherwise than by finishing: cancelled, raced, and that the charge is right.
 
 use daygen::{generation::pipeline::Pipeline, jobs::leases::Leases};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::Rng;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::support::random::seeded;
 
 /// Claims the batch as a worker would, once it is due.
 async fn claim(app: &TestApp) -> daygen::jobs::leases::Lease {
@@ -147,12 +148,7 @@ async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
 
 #[tokio::test]
 async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let (seed, mut random) = seeded();
     let bfl = Bfl::start().await;
     test_app()
         // Faults of many items in a row are what this is about; the breaker has its own tests.
