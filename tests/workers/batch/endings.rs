@@ -91,10 +91,7 @@ async fn while_the_breaker_is_open_a_batch_begins_no_items() {
     let bfl = Bfl::start().await;
     let fault = (503, json!({"detail": "overloaded"}));
     bfl.fail_submissions(vec![fault; 2]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .set("/generation/breaker/failures", 2)
         .set("/generation/breaker/open_ms", 1_500)
         .run(async |app| {
@@ -150,12 +147,9 @@ async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
 async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
     let (seed, mut random) = seeded();
     let bfl = Bfl::start().await;
-    test_app()
+    worker(&bfl)
         // Faults of many items in a row are what this is about; the breaker has its own tests.
         .set("/generation/breaker/failures", 1_000)
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             app.leave_credits(&user, 200).await;
