@@ -207,6 +207,8 @@ pub struct Jobs {
     pub duty_interval_ms: u64,
     pub cleanup_interval_ms: u64,
     pub audit_interval_ms: u64,
+    /// Milliseconds without a sign of life after which another process leads the duties.
+    pub leader_patience_ms: u64,
     pub shutdown_ms: u64,
     /// Milliseconds of `shutdown_ms` that handing running steps back may take.
     pub hand_back_ms: u64,

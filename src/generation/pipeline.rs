@@ -217,8 +217,8 @@ impl Pipeline {
             Submission::Done(outputs) => return Ok(Some(outputs)),
             Submission::Accepted(task) => task,
         };
-        self.settler()
-            .note(job, &Change::submitted(&task.id, task.state.clone(), 25))
+        let change = Change::submitted(&task.id, task.state.clone(), 25);
+        self.persist(|| async { self.settler().note(job, &change).await })
             .await?;
         tracing::info!(job.id = %job.id, provider.name = job.provider, "a job was submitted upstream");
         Ok(self.first_looks(job, provider, &task).await?)

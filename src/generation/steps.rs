@@ -1,7 +1,7 @@
 //! The steps that every result goes through, alone or in a batch: submit, look, fetch, store. What
 //! they find out is persisted by their callers, each in its own row.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, Utc};
@@ -15,6 +15,7 @@ use super::{
     request::{Input, Kind},
 };
 use crate::{
+    jobs::JobError,
     models::{jobs::Claimed, provider_gates::Call, r2_files::NewFile},
     net::Policy,
     settings::Secret,
@@ -35,6 +36,9 @@ const FIRST_LOOKS: [Duration; 3] = [
 
 /// Bytes of memory for each byte of a given picture: itself, as base64, and that in a request.
 const REFERENCE_WEIGHT: u64 = 4;
+
+/// Pause before a write that failed is repeated.
+const PERSIST_AGAIN: Duration = Duration::from_millis(200);
 
 /// One result of a job on its way into the bucket.
 pub(super) struct Place<'a> {
@@ -71,6 +75,27 @@ impl Pipeline {
         let submitted = measured(&job.provider, "submit", provider.submit(work)).await;
         self.gates.observe(job, Call::Submit, &submitted).await;
         submitted
+    }
+
+    /// Writes down what upstream was asked for, again and again while the database is away and the
+    /// lease may hold: work that is paid for upstream and not known here would be paid for twice.
+    ///
+    /// # Errors
+    /// What the write gives, at the latest once the lease has run out.
+    pub(super) async fn persist<F>(&self, write: impl Fn() -> F) -> Result<(), JobError>
+    where
+        F: Future<Output = Result<(), JobError>>,
+    {
+        let begun = Instant::now();
+        loop {
+            match write().await {
+                Err(JobError::Database(error)) if begun.elapsed() < self.settings.jobs.lease() => {
+                    tracing::warn!(%error, "a submission could not be stored and is stored again");
+                    tokio::time::sleep(PERSIST_AGAIN).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn poll(

@@ -70,6 +70,7 @@ pub async fn start(ctx: &AppContext) -> Result<()> {
         list.push(Duty::new("outbox relay", every, turn).woken_by(wake));
     }
     let pool = ctx.db.get_postgres_connection_pool().clone();
-    tokio::spawn(duties::lead(pool, list, stop));
+    let patience = Duration::from_millis(settings.jobs.leader_patience_ms);
+    tokio::spawn(duties::lead(pool, list, patience, stop));
     Ok(())
 }

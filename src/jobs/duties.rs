@@ -22,9 +22,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{queue::Carrier, settings::Settings};
 
 /// Key of the leader's advisory lock.
-const LEADER_LOCK: i64 = 0x6461_7967_0001;
+pub const LEADER_LOCK: i64 = 0x6461_7967_0001;
 /// How often a process that does not lead tries to, and a leader proves that its lock lives.
 const BEAT: Duration = Duration::from_secs(1);
+/// Ends the connection of a leader that no longer proves itself: a frozen process keeps its connections,
+/// and its lock with them. Gives how many there were.
+const UNSEAT: &str = "
+    select count(pg_terminate_backend(a.pid)) from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and l.database = (select oid from pg_database where datname = current_database())
+      and (l.classid::bigint << 32) | l.objid::bigint = $1
+      and a.state = 'idle' and a.state_change < clock_timestamp() - make_interval(secs => $2)";
 /// Rows that a purging duty deletes by one statement: short locks, short transactions.
 const BATCH: u64 = 1_000;
 /// Statements of one turn; what is left goes at the next.
@@ -143,10 +151,11 @@ where
     Ok(sum)
 }
 
-/// Leads the duties whenever this process can, until `stop`.
-pub async fn lead(pool: PgPool, duties: Vec<Duty>, stop: CancellationToken) {
+/// Leads the duties whenever this process can, until `stop`. A leader that has not been heard of for
+/// `patience` has to give way.
+pub async fn lead(pool: PgPool, duties: Vec<Duty>, patience: Duration, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = lead_once(&pool, &duties, &stop).await {
+        if let Err(error) = lead_once(&pool, &duties, patience, &stop).await {
             tracing::warn!(%error, "the duties lost their database connection and start again");
         }
         tokio::select! {
@@ -160,6 +169,7 @@ pub async fn lead(pool: PgPool, duties: Vec<Duty>, stop: CancellationToken) {
 async fn lead_once(
     pool: &PgPool,
     duties: &[Duty],
+    patience: Duration,
     stop: &CancellationToken,
 ) -> Result<(), sqlx::Error> {
     // A connection of its own: the lock lives and dies with it, not with a pooled one.
@@ -169,6 +179,14 @@ async fn lead_once(
         .fetch_one(&mut lock)
         .await?;
     if !is_leader {
+        let unseated: i64 = sqlx::query_scalar(UNSEAT)
+            .bind(LEADER_LOCK)
+            .bind(patience.as_secs_f64())
+            .fetch_one(&mut lock)
+            .await?;
+        if unseated > 0 {
+            tracing::warn!("the leader of the duties was not heard of; another process takes over");
+        }
         return lock.close().await;
     }
     tracing::debug!("this process leads the duties");

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::{
     TestUser, pictures,
     processes::{Installation, Server},
+    random::seeded,
     test_app,
 };
 
@@ -23,12 +24,7 @@ async fn post(base: &str, user: &TestUser, key: &str, body: &Value) -> Option<(u
 
 #[tokio::test]
 async fn a_request_whose_process_was_killed_happens_once_when_repeated() {
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let (seed, mut random) = seeded();
     test_app()
         .run(async |app| {
             let user = app.user().await;

@@ -1,5 +1,6 @@
 //! `kill -9` of the worker that has a job: another one ends it, once.
 
+use daygen::jobs::duties::LEADER_LOCK;
 use serde_json::json;
 
 use crate::support::{
@@ -186,6 +187,38 @@ async fn a_worker_told_to_stop_hands_its_job_on_at_once() {
             let _second = installation.worker();
             assert_done_once(app, &user, &bfl, &id, 1).await;
             assert_eq!(app.count("select rescues::bigint from jobs").await, 0);
+        })
+        .await;
+}
+
+/// A frozen process keeps its connections, and with them the lock of the duties' leader.
+#[tokio::test]
+async fn a_leader_that_is_frozen_gives_way() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let installation = Installation {
+                database_uri: &app.database.uri,
+                bucket: &app.bucket,
+                bfl: None,
+            };
+            let leader = installation.worker();
+            app.until("a leader", || async {
+                let locks = format!(
+                    "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                     where l.locktype = 'advisory' and l.granted and d.datname = current_database()
+                       and (l.classid::bigint << 32) | l.objid::bigint = {LEADER_LOCK}"
+                );
+                (app.count(&locks).await == 1).then_some(())
+            })
+            .await;
+            leader.freeze();
+            let body = json!({"prompt": "a fox", "providerOptions": {"width": 64, "height": 64}});
+            let id = app.generate(&user, body).await;
+            // Only the duty can bring the job to a worker now.
+            app.execute("delete from apalis.jobs").await;
+            let _other = installation.worker();
+            assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
         })
         .await;
 }

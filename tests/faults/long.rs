@@ -2,14 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::Rng;
 use serde_json::json;
 
+use super::chaos::{Chaos, Crew};
 use crate::support::{
     bfl::{Bfl, Point},
     processes::{Installation, Pace},
+    random::seeded,
     test_app,
 };
+
+#[tokio::test]
+#[ignore = "kills processes for minutes"]
+async fn two_hundred_kills_during_five_hundred_jobs_lose_nothing_and_pay_nothing_twice() {
+    let chaos = Chaos {
+        jobs: 500,
+        kills: 200,
+        crashes: 5,
+    };
+    let figures = chaos.run().await;
+    println!("{figures:#?}");
+    assert!(figures.longest_recovery < Duration::from_secs(15));
+}
 
 #[tokio::test]
 #[ignore = "waits for real lease intervals"]
@@ -41,72 +56,9 @@ async fn with_real_intervals_a_killed_workers_job_is_done_within_fifteen_seconds
 }
 
 #[tokio::test]
-#[ignore = "kills workers for a minute"]
-async fn forty_random_kills_lose_nothing_and_pay_nothing_twice() {
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let bfl = Bfl::start().await;
-    test_app()
-        .flux(&bfl)
-        .run(async |app| {
-            let user = app.user().await;
-            app.leave_credits(&user, 100).await;
-            let installation = Installation {
-                database_uri: &app.database.uri,
-                bucket: &app.bucket,
-                bfl: Some(&bfl),
-            };
-            let mut workers = [installation.worker(), installation.worker()];
-            let mut ids = Vec::new();
-            for n in 0..40_usize {
-                for _ in 0..2 {
-                    ids.push(app.generate(&user, json!({"prompt": "a fox"})).await);
-                }
-                let pause = Duration::from_millis(random.random_range(50..900));
-                tokio::time::sleep(pause).await;
-                let victim = &mut workers[n % 2];
-                victim.kill();
-                *victim = installation.worker();
-            }
-            for id in &ids {
-                let job = app.final_job(&user, id).await;
-                assert!(
-                    ["COMPLETED", "FAILED"].contains(&job["status"].as_str().unwrap()),
-                    "{job}"
-                );
-            }
-            let done = app
-                .count("select count(*) from jobs where status = 'COMPLETED'")
-                .await;
-            assert_eq!(
-                app.count("select count(*) from jobs where status = 'FAILED'")
-                    .await,
-                0,
-                "seed {seed}"
-            );
-            assert_eq!(app.count("select count(*) from r2_files").await, done);
-            assert_eq!(
-                i64::try_from(app.bucket.keys("generated-images").len()).unwrap(),
-                done
-            );
-            assert_eq!(app.credits(&user).await, 100 - done);
-        })
-        .await;
-}
-
-#[tokio::test]
 #[ignore = "kills workers for half a minute"]
 async fn random_kills_during_batches_charge_exactly_what_is_there() {
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let (seed, mut random) = seeded();
     let bfl = Bfl::start().await;
     test_app()
         .flux(&bfl)
@@ -118,7 +70,7 @@ async fn random_kills_during_batches_charge_exactly_what_is_there() {
                 bucket: &app.bucket,
                 bfl: Some(&bfl),
             };
-            let mut workers = [installation.worker(), installation.worker()];
+            let mut crew = Crew::start(&installation, 2, 0).await;
             let mut ids = Vec::new();
             for n in 0..25_usize {
                 let prompts: Vec<String> = (0..random.random_range(1..=8))
@@ -132,11 +84,8 @@ async fn random_kills_during_batches_charge_exactly_what_is_there() {
                 }
                 let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
                 ids.push(app.batch(&user, &prompts, random.random_range(1..=5)).await);
-                let pause = Duration::from_millis(random.random_range(50..900));
-                tokio::time::sleep(pause).await;
-                let victim = &mut workers[n % 2];
-                victim.kill();
-                *victim = installation.worker();
+                tokio::time::sleep(Duration::from_millis(random.random_range(50..900))).await;
+                crew.kill_one(&mut random);
             }
             let mut delivered = 0;
             for id in &ids {

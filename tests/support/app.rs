@@ -67,7 +67,8 @@ pub struct Builder {
     has_worker: bool,
     is_held: bool,
     is_pushed: bool,
-    on: Option<(Arc<TestDatabase>, Arc<TestBucket>)>,
+    database: Option<Arc<TestDatabase>>,
+    bucket: Option<Arc<TestBucket>>,
 }
 
 impl Builder {
@@ -92,7 +93,13 @@ impl Builder {
 
     /// Uses the database and the bucket of another app.
     pub fn on(mut self, app: &TestApp) -> Self {
-        self.on = Some((Arc::clone(&app.database), Arc::clone(&app.bucket)));
+        self.bucket = Some(Arc::clone(&app.bucket));
+        self.database(&app.database)
+    }
+
+    /// Uses this database.
+    pub fn database(mut self, database: &Arc<TestDatabase>) -> Self {
+        self.database = Some(Arc::clone(database));
         self
     }
 
@@ -141,12 +148,13 @@ impl TestApp {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        let (database, bucket) = match builder.on {
+        let database = match builder.database {
             Some(shared) => shared,
-            None => (
-                Arc::new(TestDatabase::migrated().await),
-                Arc::new(TestBucket::start().await),
-            ),
+            None => Arc::new(TestDatabase::migrated().await),
+        };
+        let bucket = match builder.bucket {
+            Some(shared) => shared,
+            None => Arc::new(TestBucket::start().await),
         };
         let listener = server::bind("127.0.0.1", 0).await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();

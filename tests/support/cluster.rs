@@ -5,7 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex, mpsc},
+    sync::{Arc, LazyLock, Mutex, mpsc},
 };
 
 use daygen::embedded::postgres::{Durability, ensure_running};
@@ -51,18 +51,69 @@ async fn start() -> Cluster {
         .execute(&mut admin)
         .await
         .unwrap();
-    let template = with_database(&cluster.uri, TEMPLATE);
-    let db = sea_orm::Database::connect(&template).await.unwrap();
+    migrate(&with_database(&cluster.uri, TEMPLATE)).await;
+    Cluster {
+        uri: cluster.uri,
+        _watchdog: Mutex::new(watchdog),
+    }
+}
+
+/// Makes the schema of a database, and leaves nobody connected to it: only then can it be cloned.
+async fn migrate(uri: &str) {
+    let db = sea_orm::Database::connect(uri).await.unwrap();
     Migrator::up(&db, None).await.unwrap();
     let pool = db.get_postgres_connection_pool().clone();
     apalis_postgres::PostgresStorage::setup(&pool)
         .await
         .unwrap();
-    // A template can be cloned only while nobody is connected to it.
     pool.close().await;
-    Cluster {
-        uri: cluster.uri,
-        _watchdog: Mutex::new(watchdog),
+}
+
+/// A cluster of its own, durable, for a test that stops and starts it. It goes with this value.
+pub struct OwnCluster {
+    home: PathBuf,
+    data: PathBuf,
+    pub database: Arc<TestDatabase>,
+    /// Its pipe closes with this value.
+    _watchdog: Child,
+}
+
+impl OwnCluster {
+    pub async fn start() -> Self {
+        let home = place().join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
+        let cluster = ensure_running(&home, Durability::Durable, None)
+            .await
+            .unwrap();
+        let watchdog = watch(&home, &cluster.data_dir);
+        migrate(&cluster.uri).await;
+        Self {
+            home,
+            data: cluster.data_dir,
+            database: Arc::new(TestDatabase {
+                name: None,
+                uri: cluster.uri,
+            }),
+            _watchdog: watchdog,
+        }
+    }
+
+    /// Shuts the server down as a crash would, and starts it again on the same port.
+    pub async fn crash(&self) {
+        let pid = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        let signal = |name: &str| {
+            let mut kill = Command::new("kill");
+            kill.args([name, pid]).stderr(Stdio::null());
+            kill.status().unwrap().success()
+        };
+        signal("-QUIT");
+        while signal("-0") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let cluster = ensure_running(&self.home, Durability::Durable, None)
+            .await
+            .unwrap();
+        assert_eq!(cluster.uri, self.database.uri, "on the same port");
     }
 }
 
@@ -115,7 +166,8 @@ fn with_database(uri: &str, name: &str) -> String {
 
 /// A database of its own, dropped with this value.
 pub struct TestDatabase {
-    name: String,
+    /// `None` when it goes with its cluster.
+    name: Option<String>,
     pub uri: String,
 }
 
@@ -140,7 +192,7 @@ impl TestDatabase {
             .unwrap();
         Self {
             uri: with_database(&uri, &name),
-            name,
+            name: Some(name),
         }
     }
 }
@@ -172,7 +224,9 @@ static DROPS: LazyLock<mpsc::Sender<String>> = LazyLock::new(|| {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        DROPS.send(self.name.clone()).ok();
+        if let Some(name) = self.name.take() {
+            DROPS.send(name).ok();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod log;
 pub mod operators;
 pub mod pictures;
 pub mod processes;
+pub mod random;
 pub mod s3;
 pub mod signing;
 pub mod snapshot;

@@ -4,19 +4,22 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 
 use crate::support::{
-    TestApp, TestUser,
-    bfl::{Bfl, Point},
-    snapshot::redact,
-    sse::Stream,
-    test_app,
+    Builder, TestApp, TestUser, bfl::Bfl, snapshot::redact, sse::Stream, test_app,
 };
 
 mod endings;
+mod pace;
 
 const QUEUE: &str = "batch-generation-queue";
-/// A machine that is busy must not make a submission be done again.
-const HEARTBEAT: &str = "/jobs/heartbeat_ms";
-const SLOW_MS: u64 = 10_000;
+
+/// An app that works batches of `bfl`'s pictures. A machine that is busy must not make a submission be
+/// done again.
+fn worker(bfl: &Bfl) -> Builder {
+    test_app()
+        .worker()
+        .flux(bfl)
+        .set("/jobs/heartbeat_ms", 10_000)
+}
 
 /// Payloads of all events of batches, oldest first.
 async fn events(app: &TestApp) -> Vec<Value> {
@@ -89,10 +92,7 @@ fn pending() -> Value {
 #[tokio::test]
 async fn every_prompt_becomes_a_picture_and_an_event() {
     let bfl = Bfl::start().await;
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .run(async |app| {
             let user = app.user().await;
             // One at a time, so that the order of the events is the order of the prompts.
@@ -153,10 +153,7 @@ async fn failures_stay_with_their_items() {
     bfl.answer_polls_of("moderated", [moderated()]);
     bfl.answer_polls_of("broken", [json!({"status": "Error"})]);
     bfl.fail_submissions_of("wrong", [(422, json!({"detail": "no"}))]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .run(async |app| {
             let user = app.user().await;
             let prompts = ["moderated", "a fox", "broken", "a hare", "wrong"];
@@ -192,10 +189,7 @@ async fn a_batch_with_nothing_delivered_fails_and_gives_all_back() {
         let bfl = Bfl::start().await;
         bfl.answer_polls_of("first", [moderated()]);
         bfl.answer_polls_of("second", [second]);
-        test_app()
-            .worker()
-            .flux(&bfl)
-            .set(HEARTBEAT, SLOW_MS)
+        worker(&bfl)
             .run(async |app| {
                 let user = app.user().await;
                 let id = app.batch(&user, &["first", "second"], 5).await;
@@ -216,10 +210,7 @@ async fn a_batch_with_nothing_delivered_fails_and_gives_all_back() {
 async fn one_item_is_tried_again_while_the_others_go_on() {
     let bfl = Bfl::start().await;
     bfl.fail_submissions_of("shaky", vec![(503, json!({"detail": "overloaded"})); 2]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["a fox", "shaky", "a hare"], 3).await;
@@ -235,121 +226,10 @@ async fn one_item_is_tried_again_while_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn being_told_to_wait_costs_no_try_and_counts_for_the_batch() {
-    let bfl = Bfl::start().await;
-    let busy = (429, json!({"detail": "too many active tasks"}));
-    bfl.fail_submissions(vec![busy; 4]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .set("/jobs/max_tries", 1)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.batch(&user, &["a fox", "a hare", "an owl"], 1).await;
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["metadata"]["resultCount"], 3, "{job}");
-            assert_consistent(app, &user, &job, 20).await;
-            assert_eq!(bfl.submissions().len(), 7);
-            assert_eq!(app.count("select sum(tries) from job_items").await, 0);
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn no_more_items_are_upstream_than_the_batch_may_have_and_waiting_holds_no_slot() {
-    let bfl = Bfl::start().await;
-    let prompts = ["a", "b", "c", "d", "e", "f", "g"];
-    for prompt in prompts {
-        bfl.answer_polls_of(prompt, [pending()]);
-    }
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.batch(&user, &prompts, 3).await;
-            app.until("the batch to wait without a slot", || async {
-                let waits = "select count(*) from jobs j where status = 'PROCESSING' and lease_owner is null
-                             and next_run_at > now() and (select count(*) from job_items where status = 'SUBMITTED') = 3";
-                (app.count(waits).await == 1).then_some(())
-            })
-            .await;
-            let mut slow = vec![pending(); 4];
-            slow.push(json!({"status": "Ready"}));
-            for prompt in prompts {
-                bfl.answer_polls_of(prompt, slow.clone());
-            }
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["metadata"]["resultCount"], 7, "{job}");
-            assert_consistent(app, &user, &job, 20).await;
-            assert_eq!((bfl.submissions().len(), bfl.peak()), (7, 3));
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn while_one_item_takes_its_time_the_others_are_looked_at() {
-    let bfl = Bfl::start().await;
-    bfl.close(Point::Download);
-    let mut slow = vec![pending(); 10];
-    slow.push(json!({"status": "Ready"}));
-    bfl.answer_polls_of("slow", slow);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.batch(&user, &["a fox", "slow"], 2).await;
-            bfl.arrived(Point::Download, 2).await;
-            assert_eq!(
-                app.count("select claim_no::bigint from jobs").await,
-                1,
-                "in one step"
-            );
-            bfl.open(Point::Download);
-            let job = app.final_job(&user, &id).await;
-            assert_consistent(app, &user, &job, 20).await;
-            assert_eq!(bfl.submissions().len(), 2);
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_batch_gives_its_slot_back_after_its_turn() {
-    let bfl = Bfl::start().await;
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .set("/jobs/batch_turn_ms", 1)
-        .run(async |app| {
-            let user = app.user().await;
-            let prompts = ["a", "b", "c", "d", "e", "f"];
-            let id = app.batch(&user, &prompts, 2).await;
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["metadata"]["resultCount"], 6, "{job}");
-            assert_consistent(app, &user, &job, 20).await;
-            assert_eq!(
-                app.count("select claim_no::bigint from jobs").await,
-                3,
-                "a claim for each pair"
-            );
-            assert_eq!((bfl.submissions().len(), bfl.peak()), (6, 2));
-        })
-        .await;
-}
-
-#[tokio::test]
 async fn finished_pictures_are_shown_before_the_batch_ends() {
     let bfl = Bfl::start().await;
     bfl.answer_polls_of("slow", [pending()]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["slow", "a fox"], 2).await;
@@ -376,80 +256,9 @@ async fn finished_pictures_are_shown_before_the_batch_ends() {
 }
 
 #[tokio::test]
-async fn past_its_deadline_a_batch_delivers_what_is_done() {
-    let bfl = Bfl::start().await;
-    bfl.answer_polls_of("slow", [pending()]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .run(async |app| {
-            let user = app.user().await;
-            let pass_deadline = async |id: &str, done: i64| {
-                let items = format!(
-                    "select count(*) filter (where status = 'COMPLETED') * 10 + count(upstream_id)
-                     from job_items where job_id = '{id}'"
-                );
-                app.until("all items to be done or to wait", || async {
-                    let all = if done > 0 { 3 } else { 2 };
-                    (app.count(&items).await == done * 10 + all).then_some(())
-                })
-                .await;
-                app.execute(&format!(
-                    "update jobs set deadline_at = now() where id = '{id}'"
-                ))
-                .await;
-            };
-            let id = app.batch(&user, &["a fox", "slow", "a hare"], 3).await;
-            pass_deadline(&id, 2).await;
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["status"], "COMPLETED", "{job}");
-            assert_eq!(job["metadata"]["resultCount"], 2);
-            assert_eq!(job["metadata"]["items"][1]["code"], "GENERATION_TOO_SLOW");
-            assert_consistent(app, &user, &job, 20).await;
-            let id = app.batch(&user, &["slow", "slow"], 3).await;
-            pass_deadline(&id, 0).await;
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["status"], "FAILED", "{job}");
-            assert_consistent(app, &user, &job, 18).await;
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn a_task_that_never_ends_is_one_items_failure() {
-    let bfl = Bfl::start().await;
-    bfl.answer_polls_of("slow", [pending()]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
-        .run(async |app| {
-            let user = app.user().await;
-            let id = app.batch(&user, &["slow", "a fox"], 1).await;
-            app.until("the slow one to be upstream", || async {
-                let upstream = "select count(*) from job_items where upstream_id is not null";
-                (app.count(upstream).await == 1).then_some(())
-            })
-            .await;
-            // Longer than the provider's budget.
-            app.execute("update job_items set upstream_since = now() - interval '1 hour'")
-                .await;
-            let job = app.final_job(&user, &id).await;
-            assert_eq!(job["status"], "COMPLETED", "{job}");
-            assert_eq!(job["metadata"]["items"][0]["code"], "GENERATION_TOO_SLOW");
-            assert_consistent(app, &user, &job, 20).await;
-        })
-        .await;
-}
-
-#[tokio::test]
 async fn pictures_that_all_prompts_share_go_out_with_each() {
     let bfl = Bfl::start().await;
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .run(async |app| {
             let user = app.user().await;
             let reference = crate::support::pictures::data_url(8, 8);

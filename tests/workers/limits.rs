@@ -108,8 +108,10 @@ async fn a_provider_that_fails_again_and_again_is_left_alone_until_one_job_tried
                 .await;
             assert!(refused.header("retry-after").is_some());
             insta::assert_json_snapshot!("suspended_provider", stable(&refused, &[]));
-            let waiting = app.job(&user, &id).await;
-            assert_eq!(waiting["status"], "PENDING", "admitted jobs stay queued: {waiting}");
+            app.until("the admitted job to wait", || async {
+                (app.job(&user, &id).await["status"] == "PENDING").then_some(())
+            })
+            .await;
             assert_eq!(bfl.submissions().len(), 2);
             app.execute("update provider_gates set open_until = now()").await;
             assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");

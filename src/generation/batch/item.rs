@@ -117,7 +117,10 @@ impl Bench<'_> {
         };
         let pause = millis(self.provider.pace(Kind::Image).poll_interval);
         let change = ItemChange::submitted(&task.id, task.state.clone(), pause);
-        self.note(item, &change).await?;
+        let position = &*item;
+        pipeline
+            .persist(|| async { self.note(position, &change).await })
+            .await?;
         item.attempts = item.attempts.saturating_add(1);
         item.upstream_id = Some(task.id.clone());
         item.upstream = Some(task.state.clone());

@@ -11,6 +11,7 @@ use crate::support::{
     cluster::pool,
     log::{append, append_sql, logged},
     processes::Installation,
+    random::seeded,
     sse::Stream,
     test_app,
 };
@@ -115,11 +116,7 @@ async fn read_with_cuts(
 #[tokio::test]
 async fn readers_that_are_cut_at_random_miss_nothing_and_get_nothing_twice() {
     const EVENTS: usize = 300;
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
+    let (seed, _) = seeded();
     // Small pages and buffers, so that readers fall behind.
     test_app()
         .set("/realtime/net_interval_ms", NEVER_MS)

@@ -1,10 +1,11 @@
 //! How batches end otherwise than by finishing: cancelled, raced, and that the charge is right.
 
 use daygen::{generation::pipeline::Pipeline, jobs::leases::Leases};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::Rng;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::support::random::seeded;
 
 /// Claims the batch as a worker would, once it is due.
 async fn claim(app: &TestApp) -> daygen::jobs::leases::Lease {
@@ -90,10 +91,7 @@ async fn while_the_breaker_is_open_a_batch_begins_no_items() {
     let bfl = Bfl::start().await;
     let fault = (503, json!({"detail": "overloaded"}));
     bfl.fail_submissions(vec![fault; 2]);
-    test_app()
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
+    worker(&bfl)
         .set("/generation/breaker/failures", 2)
         .set("/generation/breaker/open_ms", 1_500)
         .run(async |app| {
@@ -147,19 +145,11 @@ async fn an_item_that_ends_while_the_batch_is_ended_is_charged_too() {
 
 #[tokio::test]
 async fn whatever_becomes_of_the_items_the_charge_is_what_was_delivered() {
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_261_122);
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let (seed, mut random) = seeded();
     let bfl = Bfl::start().await;
-    test_app()
+    worker(&bfl)
         // Faults of many items in a row are what this is about; the breaker has its own tests.
         .set("/generation/breaker/failures", 1_000)
-        .worker()
-        .flux(&bfl)
-        .set(HEARTBEAT, SLOW_MS)
         .run(async |app| {
             let user = app.user().await;
             app.leave_credits(&user, 200).await;
