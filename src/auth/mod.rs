@@ -2,6 +2,7 @@
 
 pub mod first_sight;
 pub mod google;
+pub mod google_flow;
 pub mod google_tokens;
 pub mod guard;
 pub mod identity;

@@ -2,6 +2,7 @@
 //! accounts. Errors below this path have GoTrue's shape.
 
 mod about;
+mod google;
 mod links;
 mod reset_page;
 mod sessions;
@@ -175,6 +176,8 @@ pub fn routes() -> Routes {
         .add("/verify", post(links::verify))
         .add("/reset-password", get(reset_page::show))
         .add("/reset-password", post(reset_page::submit))
+        .add("/authorize", get(google::authorize))
+        .add("/callback", get(google::callback))
         .add("/settings", get(about::settings))
         .add("/health", get(about::health))
         .add("/.well-known/jwks.json", get(about::key_set))

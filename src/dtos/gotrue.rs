@@ -108,6 +108,33 @@ impl CodeGrant {
     }
 }
 
+/// `POST /auth/v1/token?grant_type=id_token`.
+#[derive(Debug)]
+pub struct IdTokenGrant {
+    pub id_token: String,
+    /// The text whose hash the token carries.
+    pub nonce: Option<String>,
+}
+
+impl IdTokenGrant {
+    /// # Errors
+    /// 400 when a field is missing, or the token is not Google's.
+    pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
+        let mut fields = Fields::new(body);
+        if fields.required_text("provider", Length::default()) != "google" {
+            fields.fault("provider must be google");
+        }
+        let dto = Self {
+            id_token: fields.required_text("id_token", Length::default()),
+            nonce: fields
+                .text("nonce", Length::default())
+                .filter(|nonce| !nonce.is_empty()),
+        };
+        fields.finish()?;
+        Ok(dto)
+    }
+}
+
 /// `PUT /auth/v1/user`; what is absent stays.
 #[derive(Debug)]
 pub struct ChangeUser {

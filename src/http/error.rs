@@ -46,6 +46,7 @@ pub enum ErrorCode {
     BadCodeVerifier,
     SignInProviderDisabled,
     AnonymousSignInDisabled,
+    SignInRefused,
     TooManyMails,
     Gone,
     PayloadTooLarge,
@@ -65,7 +66,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -96,6 +97,7 @@ impl ErrorCode {
         Self::BadCodeVerifier,
         Self::SignInProviderDisabled,
         Self::AnonymousSignInDisabled,
+        Self::SignInRefused,
         Self::TooManyMails,
         Self::Gone,
         Self::PayloadTooLarge,
@@ -147,6 +149,7 @@ impl ErrorCode {
             Self::BadCodeVerifier => "BAD_CODE_VERIFIER",
             Self::SignInProviderDisabled => "SIGN_IN_PROVIDER_DISABLED",
             Self::AnonymousSignInDisabled => "ANONYMOUS_SIGN_IN_DISABLED",
+            Self::SignInRefused => "SIGN_IN_REFUSED",
             Self::TooManyMails => "TOO_MANY_MAILS",
             Self::Gone => "GONE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -200,6 +203,7 @@ impl ErrorCode {
             Self::BadCodeVerifier => "bad_code_verifier",
             Self::SignInProviderDisabled => "provider_disabled",
             Self::AnonymousSignInDisabled => "anonymous_provider_disabled",
+            Self::SignInRefused => "bad_oauth_callback",
             Self::TooManyMails => "over_email_send_rate_limit",
             Self::TooManyRequests | Self::TooManyJobs => "over_request_rate_limit",
             Self::PayloadTooLarge => "request_too_large",

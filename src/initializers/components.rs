@@ -16,6 +16,7 @@ use super::dev_inbox;
 use crate::{
     auth::{
         google::GoogleSignIn,
+        google_flow::GoogleFlow,
         identity::Identity,
         internal::InternalGate,
         key_set::{KeySet, Rules},
@@ -164,6 +165,17 @@ fn install_identity(
     let google = GoogleSignIn::new(&settings.identity.google, USER_AGENT)
         .map_err(Error::wrap)?
         .map(Arc::new);
+    let secret = settings.auth.hs256_secret();
+    let flow = GoogleFlow::new(
+        &settings.identity.google,
+        google.as_ref(),
+        secret,
+        USER_AGENT,
+    )
+    .map_err(Error::wrap)?;
+    if let Some(flow) = flow {
+        ctx.shared_store.insert(Arc::new(flow));
+    }
     let identity: Arc<dyn Identity> =
         match Supabase::new(settings, USER_AGENT).map_err(Error::wrap)? {
             Some(supabase) => Arc::new(supabase),

@@ -49,7 +49,10 @@ fn production(settings: &Settings, database_uri: &str, faults: &mut Vec<Fault>) 
         "SUPABASE_JWT_SECRET or JWT_SECRET",
     );
     need(settings.http.public_url.is_some(), "API_BASE_URL");
-    need(settings.mail.smtp_host.is_some(), "SMTP_HOST");
+    need(
+        settings.mail.smtp_host.is_some() || settings.identity.supabase.url.is_some(),
+        "SMTP_HOST",
+    );
     let storage = &settings.storage;
     need(
         storage.access_key_id.is_some(),

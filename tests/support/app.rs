@@ -104,8 +104,7 @@ impl Builder {
     }
 
     /// Has jobs carried by a stand-in of Cloud Tasks, which brings them back to this app.
-    pub fn cloud_tasks(mut self, tasks: &cloud_tasks::CloudTasks) -> Self {
-        self.is_pushed = true;
+    pub fn cloud_tasks(self, tasks: &cloud_tasks::CloudTasks) -> Self {
         self.set("/queue/cloud_tasks/enabled", "true")
             .set("/queue/cloud_tasks/project", cloud_tasks::PROJECT)
             .set("/queue/cloud_tasks/location", cloud_tasks::LOCATION)
@@ -173,9 +172,10 @@ impl TestApp {
             ("/storage/endpoint".to_owned(), json!(bucket.endpoint)),
             ("/storage/bucket".to_owned(), json!(s3::BUCKET)),
         ];
-        if builder.is_pushed {
-            own.push(("/http/public_url".to_owned(), json!(base)));
-        }
+        // Mailed links lead to the listener, and mails lie where nobody else looks.
+        let home = std::env::temp_dir().join(format!("daygen-test-{}", uuid::Uuid::new_v4()));
+        own.push(("/http/public_url".to_owned(), json!(base)));
+        own.push(("/home".to_owned(), json!(home)));
         own.extend(builder.settings);
         for (pointer, value) in own {
             *settings
@@ -227,6 +227,7 @@ impl TestApp {
 
     /// Ends listener and queue, as at the end of the test.
     pub fn stop(&self) {
+        std::fs::remove_dir_all(&self.settings().home).ok();
         self.stop.cancel();
         if let Some(queue) = &self.ctx.queue_provider {
             queue.shutdown().unwrap();

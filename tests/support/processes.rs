@@ -131,14 +131,9 @@ impl Installation<'_> {
 
     /// Starts a worker process with further variables.
     pub fn worker_with(&self, variables: &[(&str, &str)]) -> Process {
-        let child = self
-            .command(&["start", "--worker", "--no-banner"])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process(child)
+        let mut command = self.command(&["start", "--worker", "--no-banner"]);
+        command.envs(variables.iter().copied());
+        self.spawn(command)
     }
 
     /// Starts a process in any mode.

@@ -7,6 +7,7 @@ use super::{Back, LocalAccounts, Session};
 use crate::{
     auth::{
         AuthError,
+        google::GoogleAccount,
         pkce::Challenge,
         random::{digest, random_token},
     },
@@ -95,6 +96,25 @@ impl LocalAccounts {
             challenge: challenge_of(&flow)?,
             redirect_to: flow.redirect_to,
         })
+    }
+
+    /// Ends a sign-in at Google with the account that Google vouches for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finish_flow(
+        &self,
+        back: &Back,
+        google: &GoogleAccount,
+    ) -> Result<Arrived, AuthError> {
+        let txn = begin(&self.db).await?;
+        let user_id = self.arrive_by_google(&txn, google).await?;
+        let arrived = self
+            .arrived(&txn, user_id, "oauth", back.challenge.as_ref())
+            .await?;
+        txn.commit().await?;
+        self.carrier.inside().committed();
+        Ok(arrived)
     }
 
     /// A code where there is a challenge, else a session.

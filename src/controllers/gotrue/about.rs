@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use loco_rs::app::AppContext;
 use serde_json::{Value, json};
 
-use crate::{http::ApiResult, settings::Settings};
+use crate::{auth::google_flow::GoogleFlow, http::ApiResult, settings::Settings};
 
 /// Which ways to sign in there are, in GoTrue's words.
 pub(super) async fn settings(State(ctx): State<AppContext>) -> ApiResult<Json<Value>> {
@@ -13,7 +13,7 @@ pub(super) async fn settings(State(ctx): State<AppContext>) -> ApiResult<Json<Va
         "external": {
             "anonymous_users": false,
             "email": true,
-            "google": false,
+            "google": GoogleFlow::of(&ctx).is_some(),
             "phone": false,
         },
         "disable_signup": false,

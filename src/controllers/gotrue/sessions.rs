@@ -10,8 +10,12 @@ use loco_rs::app::AppContext;
 
 use super::{accounts, back, bearer, gotrue_error, signed_in};
 use crate::{
-    auth::local::SignedUp,
-    dtos::gotrue::{CodeGrant, PasswordGrant, RefreshGrant, SignUp},
+    auth::{
+        AuthError,
+        google::{GoogleSignIn, Nonce},
+        local::{LocalAccounts, Session, SignedUp},
+    },
+    dtos::gotrue::{CodeGrant, IdTokenGrant, PasswordGrant, RefreshGrant, SignUp},
     http::{ApiError, ApiResult, ErrorCode, JsonBody, Limited, query::QueryParams},
     models::auth_sessions::LogoutScope,
     views::gotrue::unconfirmed_user,
@@ -45,7 +49,7 @@ pub(super) async fn sign_up(
     })
 }
 
-/// Gives a session for a password, a refresh token, or a PKCE code.
+/// Gives a session for a password, a refresh token, a PKCE code, or Google's ID token.
 pub(super) async fn token(
     State(ctx): State<AppContext>,
     headers: HeaderMap,
@@ -75,6 +79,11 @@ pub(super) async fn token(
                 .exchange_code(&dto.auth_code, &dto.code_verifier)
                 .await
         }
+        Some("id_token") => {
+            let dto = IdTokenGrant::parse(body)?;
+            limited.exchange().await?;
+            by_id_token(&ctx, &accounts, &dto).await
+        }
         _ => {
             return Err(ApiError::bad_request(
                 ErrorCode::UnsupportedGrantType,
@@ -83,6 +92,19 @@ pub(super) async fn token(
         }
     };
     Ok(signed_in(&session.map_err(gotrue_error)?).into_response())
+}
+
+/// A session for an ID token that the client got from Google itself.
+async fn by_id_token(
+    ctx: &AppContext,
+    accounts: &LocalAccounts,
+    dto: &IdTokenGrant,
+) -> Result<Session, AuthError> {
+    let google =
+        GoogleSignIn::of(ctx).ok_or(AuthError::GoogleRefused("GOOGLE_CLIENT_ID is not set"))?;
+    let nonce = dto.nonce.as_deref().map_or(Nonce::Absent, Nonce::HashOf);
+    let account = google.verify(&dto.id_token, nonce).await?;
+    accounts.sign_in_with_google(&account).await
 }
 
 /// A refresh that failed by our fault: clients drop their session on a 500 and repeat on a 503 (client
