@@ -64,6 +64,8 @@ pub struct Http {
     pub body_limit_bytes: usize,
     pub request_timeout_ms: u64,
     pub header_timeout_ms: u64,
+    /// Milliseconds a client may read nothing of what it is sent.
+    pub write_timeout_ms: u64,
     pub shutdown_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,
@@ -267,9 +269,9 @@ pub struct Flux {
 /// How much of a provider all processes together may use.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct ProviderLimits {
-    /// Jobs that run at the same time, those that wait for the provider included.
+    /// Tasks that are upstream at the same time; a batch counts with each item that may be.
     pub max_running: Option<i32>,
-    /// Jobs that start in a minute.
+    /// Tasks that start in a minute; a batch counts with each of its items.
     pub starts_per_minute: Option<i32>,
 }
 

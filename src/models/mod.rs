@@ -2,6 +2,7 @@
 //! and no outside client.
 
 pub mod _entities;
+mod compound;
 
 pub mod auth_sessions;
 pub mod delivery_outbox;
@@ -16,6 +17,8 @@ pub mod provider_gates;
 pub mod r2_files;
 pub mod scalars;
 pub mod users;
+
+pub(crate) use compound::{Compound, Step};
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use sea_orm::{
