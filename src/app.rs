@@ -19,7 +19,7 @@ use migration::Migrator;
 use crate::{
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, live_updates, serve, worker_duties},
+    initializers::{boot, components, live_updates, outside_parts, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::{
@@ -70,7 +70,11 @@ impl Hooks for App {
     }
 
     async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
-        Ok(vec![Box::new(live_updates::LiveUpdates)])
+        let mut list: Vec<Box<dyn Initializer>> = vec![Box::new(live_updates::LiveUpdates)];
+        for part in outside_parts::parts() {
+            list.push(Box::new(part));
+        }
+        Ok(list)
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {
