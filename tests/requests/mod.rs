@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod queues;
 mod r2files;
+mod slow_readers;
 mod sockets;
 mod tokens;
 mod users;
