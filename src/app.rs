@@ -20,7 +20,7 @@ use crate::{
     auth::identity::{self, Keeper},
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, dev_inbox, live_updates, serve, worker_duties},
+    initializers::{boot, components, dev_inbox, live_updates, outside_parts, serve, worker_duties},
     settings::Settings,
     tasks, telemetry,
     workers::{
@@ -71,7 +71,11 @@ impl Hooks for App {
     }
 
     async fn initializers(_ctx: &AppContext) -> Result<Vec<Box<dyn Initializer>>> {
-        Ok(vec![Box::new(live_updates::LiveUpdates)])
+        let mut list: Vec<Box<dyn Initializer>> = vec![Box::new(live_updates::LiveUpdates)];
+        for part in outside_parts::parts() {
+            list.push(Box::new(part));
+        }
+        Ok(list)
     }
 
     fn middlewares(ctx: &AppContext) -> Vec<Box<dyn MiddlewareLayer>> {

@@ -77,6 +77,8 @@ pub struct Http {
     pub body_wait_ms: u64,
     pub request_timeout_ms: u64,
     pub header_timeout_ms: u64,
+    /// Milliseconds a client may read nothing of what it is sent.
+    pub write_timeout_ms: u64,
     pub shutdown_ms: u64,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<String>,

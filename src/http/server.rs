@@ -1,4 +1,5 @@
-//! The listener: one clear line when the port is taken, a limit on slow heads, a bounded drain.
+//! The listener: one clear line when the port is taken, limits on slow heads and on clients that do not
+//! read, a bounded drain.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -9,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
@@ -17,6 +19,9 @@ use tower::{Service, ServiceExt};
 pub struct Limits {
     /// Time a client may take to send its request head.
     pub header_timeout: Duration,
+    /// Time a client may read nothing of what it is sent; then its connection is cut, streams and
+    /// sockets included. The kernel itself waits for ever for a client that is alive.
+    pub write_timeout: Duration,
     /// Time open requests get after the stop signal.
     pub shutdown: Duration,
 }
@@ -103,8 +108,10 @@ where
         service.map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new)),
     );
     let closing = open.closing.clone();
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.write_timeout));
     open.connections.spawn(async move {
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = pin!(connection.with_upgrades());
         // A client that breaks off is its own affair.
         tokio::select! {

@@ -93,6 +93,12 @@ pub fn routes(ctx: &AppContext) -> Result<Router<AppContext>> {
         identity: identity::of(ctx)?,
         welcome: settings.credits.welcome,
         hub: Arc::clone(&hub),
+        patience: Duration::from_millis(
+            settings
+                .realtime
+                .ping_interval_ms
+                .saturating_add(settings.realtime.ping_timeout_ms),
+        ),
     };
     let (layer, io) = sockets::build(gate, &settings.realtime);
     ctx.shared_store.insert(io);

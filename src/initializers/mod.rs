@@ -7,6 +7,7 @@ pub mod dev_inbox;
 pub mod home_commands;
 pub mod listener;
 pub mod live_updates;
+pub mod outside_parts;
 pub mod serve;
 pub mod worker_duties;
 pub mod worker_metrics;

@@ -43,6 +43,7 @@ pub async fn run<F: Future<Output = ()>>(
     tracing::info!(port, "listening on {}", local_url(port));
     let limits = Limits {
         header_timeout: Duration::from_millis(settings.http.header_timeout_ms),
+        write_timeout: Duration::from_millis(settings.http.write_timeout_ms),
         shutdown: Duration::from_millis(settings.http.shutdown_ms),
     };
     let stop = async {

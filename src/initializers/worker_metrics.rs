@@ -15,6 +15,7 @@ use crate::{
 /// A scraper is near and quick, and nothing is lost when it is cut.
 const LIMITS: Limits = Limits {
     header_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
     shutdown: Duration::from_millis(100),
 };
 

@@ -2,7 +2,7 @@
 //! statements; one more for the items of a batch, and one more for an idempotency key. What is refused
 //! leaves nothing behind.
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbErr, prelude::Uuid};
 
 use super::{JobError, route};
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
     realtime::Announcer,
     settings::Settings,
 };
+
+/// How long an admission whose commit was not answered may take to end, milliseconds.
+const LATE_COMMIT_MS: u32 = 10_000;
 
 /// Admits a job. With `record`, the answer of its request is stored under its idempotency key in the
 /// same transaction.
@@ -75,11 +78,14 @@ pub async fn admit(
         // The answer may have been lost after the commit was written. Telling the client that it
         // failed would make it ask, and pay, a second time.
         tracing::warn!(job.id = %job.id, %error, "the commit of an admission was not answered");
-        return match Entity::find_for_user(db, job.id, job.user_id).await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(error.into()),
-            Err(_) => Err(JobError::Undecided(job.id)),
-        };
+        match was_admitted(db, job.id, job.user_id).await {
+            Ok(true) => {}
+            Ok(false) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(job.id = %job.id, %error, "whether it was written cannot be told");
+                return Err(JobError::Undecided(job.id));
+            }
+        }
     }
     carrier.committed();
     tracing::info!(
@@ -90,4 +96,22 @@ pub async fn admit(
         "a job was admitted"
     );
     Ok(())
+}
+
+/// Whether a job was admitted whose commit was not answered. The admission holds the row of its user
+/// in `event_sequences` until it has ended one way or the other, so this waits for that row first: a
+/// commit that is written late is not missed.
+///
+/// # Errors
+/// When the database cannot be asked, or the admission does not end in time.
+pub async fn was_admitted(
+    db: &DatabaseConnection,
+    job_id: Uuid,
+    user_id: Uuid,
+) -> Result<bool, DbErr> {
+    let txn = begin(db).await?;
+    Entity::await_changes_of(&txn, user_id, LATE_COMMIT_MS).await?;
+    let job = Entity::find_for_user(&txn, job_id, user_id).await?;
+    txn.rollback().await?;
+    Ok(job.is_some())
 }

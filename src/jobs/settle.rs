@@ -1,18 +1,18 @@
-//! Ending a step: job state, credits, files and follow-up deliveries in one transaction each. Locks
-//! are taken in the order reservation, credit accounts, job, event sequence.
+//! Ending a step: job state, credits and files in one transaction each, with the deliveries that
+//! follow. Locks are taken in the order reservation, credit accounts, job, event sequence.
 
 mod batch;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use serde_json::Value as Json;
 
 use super::{JobError, delivery_to, route};
 use crate::{
     models::{
         begin,
-        jobs::{Change, Changed, Claimed, Entity},
+        jobs::{Change, Changed, Claimed, Entity, Yield},
         object_deletions,
-        r2_files::{self, NewFile},
+        r2_files::NewFile,
     },
     payments::ledger::{self, LedgerError, Usage},
     queue::{Carrier, Delivery, GENERATION_QUEUES},
@@ -61,31 +61,47 @@ pub struct Failure {
 }
 
 impl Settler<'_> {
-    /// Completes a job: captures its credits, writes its files, and frees its slot.
+    /// Completes a job: captures its credits, writes its files, and frees its slot, in one statement.
     ///
     /// # Errors
     /// [`JobError::Stale`] when the claim was lost; nothing is written then.
     pub async fn complete(&self, job: &Claimed, done: &Completion) -> Result<(), JobError> {
-        let txn = begin(self.db).await?;
-        if job.cost > 0 {
+        let payment = (job.cost > 0).then(|| {
             let usage = Usage {
                 provider: &job.provider,
                 model: &done.upstream_model,
                 prompt: job.prompt.as_deref(),
                 metadata: done.usage_metadata.clone(),
             };
-            let captured = done.captured.min(job.cost);
-            settled(ledger::capture(&txn, job.id, captured, &usage).await)?;
-        }
+            ledger::capture_payment(job.id, done.captured.min(job.cost), &usage)
+        });
+        let gained = Yield {
+            payment,
+            files: &done.files,
+            inputs_prefix: inputs_prefix(job),
+        };
         let change = Change::complete(done.result.clone(), &done.result_key, done.warnings.clone());
-        self.finish(&txn, job, &change).await?;
-        for file in &done.files {
-            r2_files::Entity::insert(&txn, file).await?;
-        }
-        self.drop_inputs(&txn, job).await?;
-        self.announcer.commit(txn, [job.user_id]).await?;
-        self.carrier.committed();
+        let max_running = self.jobs.max_running_per_user;
+        let written = Entity::complete(self.db, job.fence(), &change, max_running, gained).await;
+        // Not answered, it may have been written all the same.
+        self.announcer.announce(job.user_id);
+        let changed = written?.ok_or(JobError::Stale)?;
         tracing::info!(job.id = %job.id, user.id = %job.user_id, captured = done.captured, "a job was completed");
+        if let Err(error) = self.send_followers(job, changed).await {
+            tracing::warn!(job.id = %job.id, %error, "the jobs that it held back wait for the duty");
+        }
+        Ok(())
+    }
+
+    /// Sends the deliveries for jobs that a completed one held back. What is lost here a duty makes up for.
+    async fn send_followers(&self, job: &Claimed, changed: Changed) -> Result<(), DbErr> {
+        let deliveries = self.followers(self.db, job, changed).await?;
+        if !deliveries.is_empty() {
+            let txn = begin(self.db).await?;
+            self.carrier.deliver(&txn, &deliveries).await?;
+            self.announcer.commit(txn, None).await?;
+        }
+        self.carrier.committed();
         Ok(())
     }
 
@@ -218,23 +234,36 @@ impl Settler<'_> {
         let changed = Entity::transition(txn, job.fence(), change, max_running)
             .await?
             .ok_or(JobError::Stale)?;
+        let deliveries = self.followers(txn, job, changed).await?;
+        Ok((deliveries, changed))
+    }
+
+    /// The deliveries for jobs that were held back by a limit and may run now.
+    async fn followers(
+        &self,
+        db: &impl ConnectionTrait,
+        job: &Claimed,
+        changed: Changed,
+    ) -> Result<Vec<Delivery>, DbErr> {
         let (user, provider) = (job.user_id, &job.provider);
-        let followers = Entity::followers(txn, changed, user, provider, &GENERATION_QUEUES).await?;
-        let deliveries = followers
+        let followers = Entity::followers(db, changed, user, provider, &GENERATION_QUEUES).await?;
+        Ok(followers
             .iter()
             .filter_map(|follower| delivery_to(&follower.queue, follower.id))
-            .collect();
-        Ok((deliveries, changed))
+            .collect())
     }
 
     /// Reference images are of no use once the job is final.
     async fn drop_inputs(&self, txn: &DatabaseTransaction, job: &Claimed) -> Result<(), JobError> {
-        let prefix = job.input.get("inputsPrefix").and_then(Json::as_str);
-        if let Some(prefix) = prefix {
+        if let Some(prefix) = inputs_prefix(job) {
             object_deletions::Entity::schedule(txn, prefix, true, 0).await?;
         }
         Ok(())
     }
+}
+
+fn inputs_prefix(job: &Claimed) -> Option<&str> {
+    job.input.get("inputsPrefix").and_then(Json::as_str)
 }
 
 /// A hold that was settled before means that another claim finished the job.

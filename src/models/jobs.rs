@@ -27,8 +27,9 @@ mod claim;
 mod due;
 mod finders;
 mod operations;
+mod transition;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, prelude::Uuid};
 use serde_json::Value as Json;
 
 pub use super::_entities::{
@@ -38,11 +39,11 @@ pub use super::_entities::{
 use super::{enum_of, enum_text, statement};
 pub use cancel::Cancelling;
 pub use change::Change;
-use change::Upstream;
 pub use claim::{Claim, ClaimLimits, Claimed, Kept};
 pub use due::Named;
 pub use finders::{JobPage, JobView, Owned};
 pub use operations::{Inspection, Nudge, Suspect, Suspicion};
+pub use transition::{Changed, Payment, Yield};
 
 /// The states from which a job may enter `to`. `PROCESSING → PROCESSING` is a step of running work,
 /// `PROCESSING → PENDING` a retry after a failure.
@@ -102,17 +103,6 @@ pub struct Fence {
     pub claim_no: i32,
 }
 
-/// What a change that was written brings about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
-pub struct Changed {
-    /// The user was at the running limit and is below it now.
-    pub frees_user: bool,
-    /// Jobs of the provider that may start now because a limit or a probe held them back.
-    pub frees_provider: i32,
-    /// The owner wants the job cancelled.
-    pub is_cancel_requested: bool,
-}
-
 /// A due job that may run now, and its queue.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct Follower {
@@ -156,48 +146,24 @@ impl Entity {
         Ok(result.rows_affected() == 1)
     }
 
-    /// Applies a change for the holder of a claim; `None` when the claim is stale, its lease was
-    /// given back, or the edge is not allowed, and then nothing is written.
+    /// Waits until no other transaction is changing jobs of this user, at most `limit_ms`. To be called in
+    /// a transaction: what it reads afterwards has what they changed.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn transition(
-        db: &impl ConnectionTrait,
-        fence: Fence,
-        change: &Change,
-        max_running_per_user: i64,
-    ) -> Result<Option<Changed>, DbErr> {
-        let from: Vec<String> = allowed_from(&change.to).iter().map(enum_text).collect();
-        let (upstream_mode, upstream_id, upstream) = match &change.upstream {
-            Upstream::Keep => (0, None, None),
-            Upstream::Forget => (1, None, None),
-            Upstream::Set { id, state } => (2, Some(id.clone()), Some(state.clone())),
-        };
-        let values: [Value; 20] = [
-            fence.job_id.into(),
-            fence.claim_no.into(),
-            enum_text(&change.to).into(),
-            from.join(",").into(),
-            change.is_visible.into(),
-            change.keeps_lease.into(),
-            change.progress.into(),
-            change.stage.clone().into(),
-            change.next_in_ms.into(),
-            i32::from(change.counts_as_try).into(),
-            upstream_mode.into(),
-            upstream_id.into(),
-            upstream.into(),
-            change.result.clone().into(),
-            change.result_key.clone().into(),
-            change.warnings.clone().into(),
-            change.error.clone().into(),
-            change.error_code.clone().into(),
-            change.error_detail.clone().into(),
-            max_running_per_user.into(),
-        ];
-        Changed::find_by_statement(statement(TRANSITION, values))
-            .one(db)
-            .await
+    /// When the database fails, or they do not end in time.
+    pub async fn await_changes_of(
+        txn: &DatabaseTransaction,
+        user_id: Uuid,
+        limit_ms: u32,
+    ) -> Result<(), DbErr> {
+        txn.execute_unprepared(&format!("set local lock_timeout = {limit_ms}"))
+            .await?;
+        txn.execute_raw(statement(
+            "select 1 from event_sequences where user_id = $1 for no key update",
+            [user_id.into()],
+        ))
+        .await?;
+        Ok(())
     }
 
     /// The first due jobs of each of these queues that may run now because of what was freed. Each
@@ -267,67 +233,4 @@ with place as (
     event!(),
     "
 select id from job"
-);
-
-/// `next_run_at` of a kept lease is left to the heartbeat. It counts from the transaction's start, as
-/// the delivery does that is sent with the change: otherwise that would come a moment too early. A
-/// leased job is always PROCESSING, so leaving that state frees a slot. A job that is worked on no more
-/// tries no provider out: the next one may. Counters are kept from falling below zero, because a wrong
-/// one must not keep money from moving; a duty mends it.
-const TRANSITION: &str = concat!(
-    "
-with job as (
-    update jobs set
-        status = $3::job_status,
-        lease_owner = case when $6 then lease_owner end,
-        next_run_at = case
-            when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then null
-            when $6 then next_run_at
-            when cancel_requested_at is not null then now()
-            else least(now() + coalesce($9, 0) * interval '1 millisecond', greatest(deadline_at, now())) end,
-        progress = coalesce($7, progress),
-        stage = case when cancel_requested_at is not null and $3 in ('PENDING', 'PROCESSING')
-            then stage else coalesce($8, stage) end,
-        tries = tries + $10,
-        upstream_id = case $11 when 0 then upstream_id else $12 end,
-        upstream = case $11 when 0 then upstream else $13 end,
-        upstream_since = case $11 when 0 then upstream_since when 2 then clock_timestamp() end,
-        result = coalesce($14, result),
-        result_key = coalesce($15, result_key),
-        warnings = coalesce($16, warnings),
-        error = $17,
-        error_code = $18,
-        error_detail = $19,
-        completed_at = case when $3 in ('COMPLETED', 'FAILED', 'CANCELLED') then clock_timestamp() end,
-        updated_at = clock_timestamp()
-    where id = $1 and claim_no = $2 and lease_owner is not null
-      and status = any (string_to_array($4, ',')::job_status[])
-    returning *
-), lane as (
-    update event_sequences s set
-        last_seq = s.last_seq + 1,
-        waiting = s.waiting + (case when $3 = 'PENDING' then 1 else 0 end),
-        running = greatest(0, s.running - (case when $3 = 'PROCESSING' then 0 else 1 end))
-    from job where $5 and s.user_id = job.user_id
-    returning s.user_id, s.last_seq, s.running
-), gate as (
-    update provider_gates g set
-        running = greatest(0, g.running - (case when $3 = 'PROCESSING' then 0 else job.places end)),
-        probe_until = case when g.probe_job = job.id then null else g.probe_until end,
-        probe_job = case when g.probe_job = job.id then null else g.probe_job end
-    from job left join lane on lane.user_id = job.user_id
-    where g.provider = job.provider
-      and ((job.places > 0 and $3 <> 'PROCESSING') or (g.probe_job = job.id and not $6))
-    returning g.running, g.max_running
-), ",
-    event!(),
-    "
-select $3 <> 'PROCESSING' and coalesce((select running >= $20 - 1 from lane), false) as frees_user,
-       case
-           when $3 <> 'PROCESSING' and (select running + job.places >= max_running from gate) then job.places
-           when exists (select 1 from gate) and exists (
-               select 1 from provider_gates g where g.provider = job.provider and g.probe_job = job.id) then 1
-           else 0 end as frees_provider,
-       job.cancel_requested_at is not null as is_cancel_requested
-from job"
 );

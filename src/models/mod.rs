@@ -2,6 +2,7 @@
 //! and no outside client.
 
 pub mod _entities;
+mod compound;
 
 pub mod auth_flows;
 pub mod auth_sessions;
@@ -22,6 +23,8 @@ pub mod r2_files;
 pub mod rate_limits;
 pub mod scalars;
 pub mod users;
+
+pub(crate) use compound::{Compound, Step};
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use sea_orm::{

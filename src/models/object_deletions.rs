@@ -4,7 +4,7 @@
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 pub use super::_entities::object_deletions::*;
-use super::statement;
+use super::{Step, statement};
 
 /// One object or prefix to delete.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -12,6 +12,15 @@ pub struct Due {
     pub id: i64,
     pub object_key: String,
     pub is_prefix: bool,
+}
+
+/// Notes keys that begin so for deletion now, as a step of a larger statement that is done when `after`
+/// has a row.
+pub(crate) fn schedule_step(prefix: &str, after: &str) -> Step {
+    let sql = format!(
+        "deletion as (insert into object_deletions (object_key, is_prefix) select $1, true from {after})"
+    );
+    Step::new(sql, [prefix.into()])
 }
 
 impl Entity {

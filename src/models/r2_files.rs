@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value, prelude::Uuid};
 
 pub use super::_entities::r2_files::*;
-use super::statement;
+use super::{Step, statement};
 
 /// A file row that goes with a stored object.
 #[derive(Debug, Clone)]
@@ -46,6 +46,37 @@ struct Count {
     total: i64,
 }
 
+const INSERT: &str =
+    "insert into r2_files (id, user_id, object_key, file_name, file_size, mime_type, prompt,
+    provider, model, avatar_id, avatar_image_id, product_id, style_id, job_id)";
+const VALUES: &str = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14";
+const ONCE: &str = "on conflict (user_id, object_key) where deleted_at is null do nothing";
+
+fn values(file: &NewFile) -> [Value; 14] {
+    [
+        file.id.into(),
+        file.user_id.into(),
+        file.object_key.clone().into(),
+        file.file_name.clone().into(),
+        file.file_size.into(),
+        file.mime_type.clone().into(),
+        file.prompt.clone().into(),
+        file.provider.clone().into(),
+        file.model.clone().into(),
+        file.avatar_id.clone().into(),
+        file.avatar_image_id.clone().into(),
+        file.product_id.clone().into(),
+        file.style_id.clone().into(),
+        file.job_id.into(),
+    ]
+}
+
+/// [`Entity::insert`] as the step number `index` of a larger statement, done when `after` has a row.
+pub(crate) fn insert_step(index: usize, file: &NewFile, after: &str) -> Step {
+    let sql = format!("file_{index} as ({INSERT} select {VALUES} from {after} {ONCE})");
+    Step::new(sql, values(file))
+}
+
 impl Entity {
     /// Inserts a file row; a live row of the same owner and key stays as it is, so a repeat adds
     /// nothing.
@@ -53,29 +84,8 @@ impl Entity {
     /// # Errors
     /// When the database fails.
     pub async fn insert(db: &impl ConnectionTrait, file: &NewFile) -> Result<(), DbErr> {
-        db.execute_raw(statement(
-            "insert into r2_files (id, user_id, object_key, file_name, file_size, mime_type, prompt, provider,
-                                   model, avatar_id, avatar_image_id, product_id, style_id, job_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             on conflict (user_id, object_key) where deleted_at is null do nothing",
-            [
-                file.id.into(),
-                file.user_id.into(),
-                file.object_key.clone().into(),
-                file.file_name.clone().into(),
-                file.file_size.into(),
-                file.mime_type.clone().into(),
-                file.prompt.clone().into(),
-                file.provider.clone().into(),
-                file.model.clone().into(),
-                file.avatar_id.clone().into(),
-                file.avatar_image_id.clone().into(),
-                file.product_id.clone().into(),
-                file.style_id.clone().into(),
-                file.job_id.into(),
-            ],
-        ))
-        .await?;
+        let sql = format!("{INSERT} select {VALUES} {ONCE}");
+        db.execute_raw(statement(&sql, values(file))).await?;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ pub mod invariants;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, prelude::Uuid};
 use serde_json::Value;
 
-use crate::models::statement;
+use crate::models::{Compound, Step, jobs::Payment, statement};
 
 /// What can go wrong while credits move.
 #[derive(Debug, thiserror::Error)]
@@ -151,58 +151,73 @@ pub async fn capture(
     captured: i64,
     usage: &Usage<'_>,
 ) -> Result<i64, LedgerError> {
+    let statement = Compound::default()
+        .step(capture_payment(job_id, captured, usage).step)
+        .select("amount from reservation");
+    SettledRow::find_by_statement(statement)
+        .one(txn)
+        .await?
+        .map(|row| row.amount)
+        .ok_or(LedgerError::NothingHeld(job_id))
+}
+
+/// [`capture`] as part of the statement that completes the job.
+#[must_use]
+pub fn capture_payment(job_id: Uuid, captured: i64, usage: &Usage<'_>) -> Payment {
     let prompt: Option<String> = usage
         .prompt
         .map(|prompt| prompt.chars().take(4096).collect());
-    SettledRow::find_by_statement(statement(
-        "with reservation as (
-            update credit_reservations set state = 'captured', captured_amount = $2, settled_at = now()
-            where job_id = $1 and purpose = 'generation' and settled_at is null
-            returning id, user_id, amount
-        ), available as (
-            update credit_accounts a set balance = a.balance + (r.amount - $2), updated_at = now()
-            from reservation r where a.user_id = r.user_id and a.kind = 'available'
-            returning a.id, a.balance, a.user_id
-        ), held as (
-            update credit_accounts a set balance = a.balance - r.amount, updated_at = now()
-            from reservation r, available
-            where a.user_id = available.user_id and a.kind = 'held'
-            returning a.id, a.balance
-        ), posting as (
-            insert into credit_transactions (id, kind, source_type, source_id, user_id)
-            select $3, 'capture', 'reservation', r.id::text, r.user_id from reservation r, held
-            returning id
-        ), entries as (
-            insert into credit_entries (transaction_id, account_id, amount, balance_after)
-            select p.id, held.id, -r.amount, held.balance from posting p, held, reservation r
-            union all
-            select p.id, c.id, $2, null from posting p, credit_accounts c
-            where c.user_id is null and c.kind = 'consumption' and $2 > 0
-            union all
-            select p.id, a.id, r.amount - $2, a.balance from posting p, available a, reservation r
-            where r.amount > $2
-        ), usage as (
-            insert into usage_events (user_id, job_id, provider, model, prompt, cost, balance_after, status, metadata)
-            select a.user_id, $1, $4, $5, $6, $2, a.balance,
-                   (case when a.balance < 0 then 'GRACE' else 'COMPLETED' end)::usage_status, $7
-            from available a
-        )
-        select amount from reservation",
-        [
-            job_id.into(),
-            captured.into(),
-            Uuid::now_v7().into(),
-            usage.provider.into(),
-            usage.model.into(),
-            prompt.into(),
-            usage.metadata.clone().into(),
-        ],
-    ))
-    .one(txn)
-    .await?
-    .map(|row| row.amount)
-    .ok_or(LedgerError::NothingHeld(job_id))
+    Payment {
+        step: Step::new(
+            CAPTURE,
+            [
+                job_id.into(),
+                captured.into(),
+                Uuid::now_v7().into(),
+                usage.provider.into(),
+                usage.model.into(),
+                prompt.into(),
+                usage.metadata.clone().into(),
+            ],
+        ),
+        begun: "reservation",
+        done: "held",
+    }
 }
+
+const CAPTURE: &str = "
+reservation as (
+    update credit_reservations set state = 'captured', captured_amount = $2, settled_at = now()
+    where job_id = $1 and purpose = 'generation' and settled_at is null
+    returning id, user_id, amount
+), available as (
+    update credit_accounts a set balance = a.balance + (r.amount - $2), updated_at = now()
+    from reservation r where a.user_id = r.user_id and a.kind = 'available'
+    returning a.id, a.balance, a.user_id
+), held as (
+    update credit_accounts a set balance = a.balance - r.amount, updated_at = now()
+    from reservation r, available
+    where a.user_id = available.user_id and a.kind = 'held'
+    returning a.id, a.balance
+), posting as (
+    insert into credit_transactions (id, kind, source_type, source_id, user_id)
+    select $3, 'capture', 'reservation', r.id::text, r.user_id from reservation r, held
+    returning id
+), entries as (
+    insert into credit_entries (transaction_id, account_id, amount, balance_after)
+    select p.id, held.id, -r.amount, held.balance from posting p, held, reservation r
+    union all
+    select p.id, c.id, $2, null from posting p, credit_accounts c
+    where c.user_id is null and c.kind = 'consumption' and $2 > 0
+    union all
+    select p.id, a.id, r.amount - $2, a.balance from posting p, available a, reservation r
+    where r.amount > $2
+), usage as (
+    insert into usage_events (user_id, job_id, provider, model, prompt, cost, balance_after, status, metadata)
+    select a.user_id, $1, $4, $5, $6, $2, a.balance,
+           (case when a.balance < 0 then 'GRACE' else 'COMPLETED' end)::usage_status, $7
+    from available a
+)";
 
 /// Gives a job's whole hold back; gives its amount.
 ///

@@ -49,6 +49,8 @@ pub struct Gate {
     /// Credits that a user gets who is first seen here.
     pub welcome: i64,
     pub hub: Arc<Hub>,
+    /// How long the buffer of a client may be full before the client counts as gone.
+    pub patience: Duration,
 }
 
 /// What a client sends with its connection.
@@ -75,7 +77,20 @@ struct Member {
     time_left: Duration,
     gone: CancellationToken,
     commands: Arc<std::sync::Mutex<Option<mpsc::Receiver<Command>>>>,
-    _seat: Arc<Seat>,
+    /// How long its buffer may be full.
+    patience: Duration,
+    seat: Arc<std::sync::Mutex<Option<Seat>>>,
+}
+
+impl Member {
+    /// Gives the seat to others. The engine may keep what is left of a connection for longer: it waits
+    /// until the last of it is written.
+    fn leave(&self) {
+        self.seat
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+    }
 }
 
 enum Command {
@@ -107,6 +122,7 @@ pub fn build(gate: Gate, realtime: &settings::Realtime) -> (SocketIoLayer, Socke
         async move {
             if let Some(member) = socket.extensions.get::<Member>() {
                 serve(&hub, &socket, &member).await;
+                member.leave();
             }
         }
     };
@@ -155,7 +171,8 @@ impl Gate {
             time_left: known.claims.time_left(),
             gone: CancellationToken::new(),
             commands: Arc::new(std::sync::Mutex::new(Some(commands))),
-            _seat: Arc::new(seat),
+            patience: self.patience,
+            seat: Arc::new(std::sync::Mutex::new(Some(seat))),
         };
         take_requests(socket, sender, member.gone.clone());
         socket.extensions.insert(member);
@@ -306,11 +323,20 @@ fn wanted(payload: &Value, member: &Member) -> Result<Start, (&'static str, &'st
     }
 }
 
-/// Hands an event over, waiting while the client's buffer is full; `false` when the client is gone.
+/// Hands an event over, waiting while the client's buffer is full; `false` when the client is gone, or
+/// reads nothing for too long.
 async fn deliver(socket: &SocketRef, member: &Member, update: &JobUpdate) -> bool {
+    let since = tokio::time::Instant::now();
     loop {
         match socket.emit(JOB_UPDATE, update) {
             Ok(()) => return true,
+            Err(SendError::Socket(SocketError::InternalChannelFull))
+                if since.elapsed() > member.patience =>
+            {
+                tracing::info!(user.id = %member.user_id, "a socket that reads nothing is given up");
+                socket.clone().disconnect().ok();
+                return false;
+            }
             Err(SendError::Socket(SocketError::InternalChannelFull)) => tokio::select! {
                 () = member.gone.cancelled() => return false,
                 () = tokio::time::sleep(FULL_PAUSE) => {}

@@ -217,9 +217,14 @@ fn whoever_changes_a_job_announces_it() {
     for path in paths {
         let room = room_of(&path, &source);
         let text = std::fs::read_to_string(&path).unwrap();
-        let changes = ["::transition(", "::claim(", "::insert_within_limit("]
-            .iter()
-            .any(|call| text.contains(call));
+        let changes = [
+            "::transition(",
+            "::complete(",
+            "::claim(",
+            "::insert_within_limit(",
+        ]
+        .iter()
+        .any(|call| text.contains(call));
         if room == "models" || !changes {
             continue;
         }

@@ -1,7 +1,14 @@
 //! A caller that hangs up in the middle leaves nothing half done.
 
-use daygen::models::begin;
+use daygen::{
+    jobs::admission::was_admitted,
+    models::{
+        begin,
+        jobs::{Entity, JobType, NewJob},
+    },
+};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::support::test_app;
 
@@ -62,6 +69,52 @@ async fn clients_that_hang_up_lose_and_mint_nothing() {
             let jobs = app.count("select count(*) from jobs").await;
             assert_eq!(app.credits(&user).await, 20 - jobs);
             assert_eq!(app.count("select count(*) from apalis.jobs").await, jobs);
+        })
+        .await;
+}
+
+/// The connection may break after a commit was sent and before it is written.
+#[tokio::test]
+async fn an_admission_that_ends_late_is_waited_for() {
+    test_app()
+        .run(async |app| {
+            let user = app.user().await;
+            let user_id = user.id.parse().unwrap();
+            for is_written in [true, false] {
+                let job = NewJob {
+                    id: Uuid::now_v7(),
+                    user_id,
+                    r#type: JobType::ImageGeneration,
+                    queue: "image-generation-queue".to_owned(),
+                    provider: "flux".to_owned(),
+                    model: "flux-pro-1.1".to_owned(),
+                    prompt: None,
+                    prompts: Vec::new(),
+                    input: json!({}),
+                    metadata: json!({}),
+                    warnings: json!([]),
+                    cost: 0,
+                    deadline_ms: 60_000,
+                    request_id: None,
+                    correlation_id: None,
+                };
+                let txn = begin(&app.ctx.db).await.unwrap();
+                assert!(Entity::insert_within_limit(&txn, &job, 10).await.unwrap());
+                let db = app.ctx.db.clone();
+                let look = tokio::spawn(async move { was_admitted(&db, job.id, user_id).await });
+                app.until("the look to wait", || async {
+                    let waiting = "select count(*) from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+                    (app.count(waiting).await == 1).then_some(())
+                })
+                .await;
+                if is_written {
+                    txn.commit().await.unwrap();
+                } else {
+                    txn.rollback().await.unwrap();
+                }
+                assert_eq!(look.await.unwrap().unwrap(), is_written);
+            }
         })
         .await;
 }

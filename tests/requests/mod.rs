@@ -17,6 +17,7 @@ mod metrics;
 mod process;
 mod queues;
 mod r2files;
+mod slow_readers;
 mod sockets;
 mod supabase;
 mod token_corpus;

@@ -196,6 +196,7 @@ impl TestApp {
         let stop = CancellationToken::new();
         let limits = Limits {
             header_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_millis(Settings::of(&ctx).unwrap().http.write_timeout_ms),
             shutdown: Duration::from_millis(10),
         };
         let stopped = stop.clone().cancelled_owned();

@@ -1,6 +1,7 @@
 //! Operator commands, as a person runs them.
 
 mod deliveries;
+mod doctor;
 mod jobs;
 
 use serde_json::json;

@@ -117,16 +117,18 @@ async fn a_batch_tries_a_provider_out_with_one_item() {
         .run(async |app| {
             let user = app.user().await;
             let id = app.batch(&user, &["a", "b", "c", "d", "e"], 5).await;
-            let rested = "select count(*) from jobs where status = 'PROCESSING' and lease_owner is null";
             app.until("the batch to wait for its provider", || async {
-                let waits = app.count(rested).await == 1 && bfl.submissions().len() == 5;
-                waits.then_some(())
+                let waiting = "select count(*) from job_items i join jobs j on j.id = i.job_id
+                    where j.lease_owner is null and i.next_run_at > now() + interval '1 minute'";
+                (app.count(waiting).await == 5).then_some(())
             })
             .await;
+            assert_eq!(bfl.submissions().len(), 5);
             bfl.close(Point::Submit);
             app.execute("update provider_gates set open_until = now()").await;
             app.execute("update job_items set attempts = 1, next_run_at = now()").await;
             app.execute("update jobs set next_run_at = now() where lease_owner is null").await;
+            bfl.arrived(Point::Submit, 6).await;
             app.until("four items to be told to wait", || async {
                 let waiting = "select count(*) from job_items where attempts > 1 and error_code = 'PROVIDER_BUSY'";
                 (app.count(waiting).await == 4).then_some(())

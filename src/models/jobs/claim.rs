@@ -312,7 +312,7 @@ impl Entity {
 }
 
 /// Whether a statement was taken back because another one was faster (SQLSTATE 40001).
-fn is_serialization_failure(error: &DbErr) -> bool {
+pub(super) fn is_serialization_failure(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
     else {

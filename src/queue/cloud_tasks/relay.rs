@@ -16,7 +16,10 @@ use rand::Rng;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::sync::Notify;
 
-use super::client::{CallError, CloudTasksClient, Lookup, NewTask};
+use super::{
+    super::GENERATION_QUEUES,
+    client::{CallError, CloudTasksClient, Lookup, NewTask},
+};
 use crate::{
     models::delivery_outbox::{Entity, Release, ReleaseLimits},
     settings,
@@ -71,6 +74,15 @@ impl Relay {
             wake,
             pauses: Mutex::default(),
         }
+    }
+
+    /// Asks Cloud Tasks for a task that is not there: whether it answers, and accepts our credentials.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn reach(&self) -> Result<(), CallError> {
+        let [queue, ..] = GENERATION_QUEUES;
+        self.client.look(queue, "none").await.map(|_| ())
     }
 
     /// One turn: sends what may go, then looks at overdue tasks.
