@@ -45,6 +45,7 @@ async fn keys_are_fetched_once_and_anew_when_they_rotate() {
             assert!(answers.iter().all(|answer| answer.status == 200));
             assert_eq!(server.asked(), 1, "many tokens at once fetch once");
             assert_eq!(status(app, &second).await, 401, "nobody knows this key yet");
+            server.set_max_age(3);
             server.publish(&[&old, &new]);
             becomes(app, &second, 200).await;
             assert_eq!(status(app, &first).await, 200, "both are published");
