@@ -9,12 +9,7 @@ use loco_rs::prelude::*;
 use super::{image::create, waiting};
 use crate::{
     dtos::generation::ImageBody,
-    generation::{
-        admission::WantedVideo,
-        pipeline::Pipeline,
-        registry::Offer,
-        request::Kind,
-    },
+    generation::{admission::WantedVideo, pipeline::Pipeline, registry::Offer, request::Kind},
     http::{ApiResult, Caller, KeyedBody, Prefer},
 };
 

@@ -18,9 +18,7 @@ use crate::{
     models::{jobs::Claimed, r2_files::NewFile},
     net::Policy,
     settings::Secret,
-    storage::{
-        MediaKind, ObjectKey, Parts, Share, StorageError, UploadError, upload::PART_BYTES,
-    },
+    storage::{MediaKind, ObjectKey, Parts, Share, StorageError, UploadError, upload::PART_BYTES},
 };
 
 /// How long an address of a given picture lives beyond the generation that it is for: a batch

@@ -46,6 +46,17 @@ pub const IMAGE: Spec = Spec {
     covers: ("", "image"),
 };
 
+/// What providers of videos have in common.
+pub const VIDEO: Spec = Spec {
+    api: Api {
+        media: "mp4",
+        ..IMAGE.api
+    },
+    price: 5,
+    covers: ("", "video"),
+    ..IMAGE
+};
+
 /// Number of the first case that is a snapshot.
 const SHOWN: usize = 1000;
 

@@ -19,7 +19,7 @@ impl GuardedFetcher {
     /// `TimedOut`, `Connect` and `NoAnswer`.
     pub async fn upload(&self, url: &str, form: Form, policy: &Policy) -> Result<(), NetError> {
         let url = parse(url)?;
-        let zone = check(&url, policy)?;
+        let zone = check(&url, policy, self.public_port)?;
         let client = match zone {
             Zone::Public => &self.public,
             Zone::Loopback => &self.loopback,
