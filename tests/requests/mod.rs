@@ -17,5 +17,6 @@ mod r2files;
 mod sockets;
 mod tokens;
 mod users;
+mod video;
 mod waiting;
 mod wiring;

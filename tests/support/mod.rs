@@ -14,6 +14,7 @@ pub mod s3;
 pub mod snapshot;
 pub mod socketio;
 pub mod sse;
+pub mod studio;
 pub mod tokens;
 pub mod upstream;
 

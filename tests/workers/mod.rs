@@ -6,5 +6,6 @@ mod flux;
 mod image_generation;
 mod limits;
 mod retention;
+mod streams;
 mod upscale;
 mod video;
