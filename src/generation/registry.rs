@@ -11,8 +11,21 @@ use super::{
     kit::Access,
     provider::Provider,
     providers::{
-        demo::Demo, flux::Flux, grok::Grok, ideogram::Ideogram, luma::Luma, qwen::Qwen,
-        recraft::Recraft, reve::Reve, runway::Runway, seedream::Seedream,
+        demo::Demo,
+        flux::Flux,
+        grok::Grok,
+        hailuo::Hailuo,
+        ideogram::Ideogram,
+        kling::Kling,
+        luma::{Luma, video::LumaVideo},
+        qwen::Qwen,
+        recraft::Recraft,
+        reve::Reve,
+        runway::{Runway, video::RunwayVideo},
+        seedance::Seedance,
+        seedream::Seedream,
+        veo::Veo,
+        wan::Wan,
     },
     request::Kind,
 };
@@ -37,6 +50,13 @@ const PROVIDERS: &[(&str, Make)] = &[
     ("ideogram", |access| Arc::new(Ideogram::new(access))),
     ("qwen", |access| Arc::new(Qwen::new(access))),
     ("seedream", |access| Arc::new(Seedream::new(access))),
+    ("veo", |access| Arc::new(Veo::new(access))),
+    ("runway", |access| Arc::new(RunwayVideo::new(access))),
+    ("luma", |access| Arc::new(LumaVideo::new(access))),
+    ("wan", |access| Arc::new(Wan::new(access))),
+    ("hailuo", |access| Arc::new(Hailuo::new(access))),
+    ("kling", |access| Arc::new(Kling::new(access))),
+    ("seedance", |access| Arc::new(Seedance::new(access))),
 ];
 
 /// The providers that are set up in this process.

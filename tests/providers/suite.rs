@@ -58,6 +58,17 @@ pub const UPSCALE: Spec = Spec {
     ..IMAGE
 };
 
+/// What providers of videos have in common.
+pub const VIDEO: Spec = Spec {
+    api: Api {
+        media: "mp4",
+        ..IMAGE.api
+    },
+    price: 5,
+    covers: ("", "video"),
+    ..IMAGE
+};
+
 /// Number of the first case that is a snapshot.
 const SHOWN: usize = 1000;
 

@@ -84,6 +84,7 @@ async fn bad_videos_are_refused_with_every_reason() {
 #[tokio::test]
 async fn a_video_without_a_provider_is_refused_at_the_door() {
     test_app()
+        .set("/generation/demo", false)
         .run(async |app| {
             let user = app.user().await;
             for (provider, model) in [("luma", "luma-ray-2"), ("veo", "veo-3.0-generate-001")] {

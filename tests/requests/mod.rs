@@ -23,5 +23,6 @@ mod supabase;
 mod token_corpus;
 mod tokens;
 mod users;
+mod video;
 mod waiting;
 mod wiring;

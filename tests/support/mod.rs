@@ -18,6 +18,7 @@ pub mod signing;
 pub mod snapshot;
 pub mod socketio;
 pub mod sse;
+pub mod studio;
 pub mod tokens;
 pub mod upstream;
 

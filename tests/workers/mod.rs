@@ -9,5 +9,6 @@ mod image_generation;
 mod limits;
 mod retention;
 mod runway;
+mod streams;
 mod upscale;
 mod video;

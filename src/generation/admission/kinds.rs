@@ -58,6 +58,10 @@ impl Pipeline {
         let offer = Offer::find(Kind::Video, &wanted.provider)?;
         let model = self.registry.model(offer, wanted.model.as_deref())?;
         let mut options = wanted.options;
+        // Some screens send it for "any"; upstream takes the absence for that everywhere.
+        if options.get("seed").and_then(Value::as_i64) == Some(-1) {
+            options.remove("seed");
+        }
         let frames = frames::take(wanted.image, wanted.images, &mut options)?;
         let order = Order {
             job_type: JobType::VideoGeneration,

@@ -4,6 +4,7 @@
 //! providers contract. Luma takes given pictures by address only.
 
 mod body;
+pub mod video;
 
 use async_trait::async_trait;
 use serde::Deserialize;

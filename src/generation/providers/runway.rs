@@ -7,6 +7,7 @@ mod body;
 mod inputs;
 mod models;
 pub mod tasks;
+pub mod video;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
