@@ -10,7 +10,7 @@ use super::{
     RequestError,
     kit::Access,
     provider::Provider,
-    providers::{demo::Demo, flux::Flux},
+    providers::{demo::Demo, flux::Flux, gemini::Gemini, openai::OpenAi},
     request::Kind,
 };
 use crate::{
@@ -24,7 +24,11 @@ type Make = fn(Access) -> Arc<dyn Provider>;
 
 /// Every provider: the name stored with jobs, and how it is made. A name may have several lines, one
 /// for each kind of work.
-const PROVIDERS: [(&str, Make); 1] = [("flux", |access| Arc::new(Flux::new(access)))];
+const PROVIDERS: &[(&str, Make)] = &[
+    ("flux", |access| Arc::new(Flux::new(access))),
+    ("gemini", |access| Arc::new(Gemini::new(access))),
+    ("openai", |access| Arc::new(OpenAi::new(access))),
+];
 
 /// The providers that are set up in this process.
 pub struct Registry {
@@ -40,7 +44,7 @@ impl Registry {
     /// When an HTTP client cannot be made.
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
         let mut providers = BTreeMap::new();
-        for (name, make) in PROVIDERS {
+        for &(name, make) in PROVIDERS {
             let Some(account) = settings.providers.get(account_of(name)) else {
                 continue;
             };

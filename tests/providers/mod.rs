@@ -59,4 +59,6 @@ async fn an_api_that_never_answers_is_asked_once_more_and_given_up() {
 
 over_providers! {
     flux,
+    gemini,
+    openai,
 }

@@ -2,3 +2,5 @@
 
 pub mod demo;
 pub mod flux;
+pub mod gemini;
+pub mod openai;
