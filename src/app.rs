@@ -103,6 +103,8 @@ impl Hooks for App {
             .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
             .add_route(controllers::files::routes())
+            .add_route(controllers::scenes::routes())
+            .add_route(controllers::providers::routes())
     }
 
     async fn connect_workers(ctx: &AppContext, queue: &Queue) -> Result<()> {

@@ -225,6 +225,11 @@ pub struct Generation {
     /// Whether users' addresses of pictures may be on this machine; for tests.
     pub loopback_references: bool,
     pub max_result_bytes: u64,
+    /// Where base images and previews of scenes lie; without it they are drawn.
+    #[serde(deserialize_with = "optional")]
+    pub scene_images_url: Option<String>,
+    /// How long a request waits for the picture that it asked for inline.
+    pub inline_wait_ms: u64,
     pub breaker: Breaker,
 }
 

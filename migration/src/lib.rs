@@ -18,6 +18,7 @@ mod m20261122_000008_outbox;
 mod m20261122_000009_operations;
 mod m20261122_000010_job_items;
 mod m20261122_000011_fairness;
+mod m20261123_000012_provider_faults;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
 const MIGRATION_LOCK: i64 = 0x6461_7967_656e;
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000009_operations::Migration),
             Box::new(m20261122_000010_job_items::Migration),
             Box::new(m20261122_000011_fairness::Migration),
+            Box::new(m20261123_000012_provider_faults::Migration),
             // inject-above (do not remove this comment)
         ]
     }

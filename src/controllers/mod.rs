@@ -9,6 +9,8 @@ pub mod image;
 pub mod jobs;
 pub mod operations;
 pub mod process;
+pub mod providers;
 pub mod r2files;
+pub mod scenes;
 pub mod users;
 pub mod waiting;

@@ -5,4 +5,5 @@ pub mod fields;
 pub mod generation;
 pub mod jobs;
 pub mod process;
+pub mod scenes;
 pub mod users;

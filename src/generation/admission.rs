@@ -3,6 +3,7 @@
 
 mod kinds;
 
+use bytes::Bytes;
 use sea_orm::prelude::Uuid;
 use serde_json::{Map, Value, json};
 
@@ -67,12 +68,15 @@ pub(super) enum Given {
     Pictures(Vec<(String, String)>),
     /// Addresses: the caller's own files, or public ones.
     Addresses(Vec<(String, String)>),
+    /// The pictures themselves.
+    Bytes(Vec<(String, Bytes)>),
 }
 
 impl Given {
     const fn len(&self) -> usize {
         match self {
             Self::Pictures(given) | Self::Addresses(given) => given.len(),
+            Self::Bytes(given) => given.len(),
         }
     }
 }
@@ -230,6 +234,7 @@ impl Pipeline {
                 references::load(given, &self.fetcher, &self.settings).await?
             }
             Given::Addresses(given) => self.pictures_at(user.id, given).await?,
+            Given::Bytes(given) => references::inspect(given, &self.settings)?,
         };
         if order.input.kind == Kind::Upscale {
             for image in &images {

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::{
     RequestError,
     error::{FaultClass, ProviderError},
+    health::Health,
     registry,
 };
 use crate::{
@@ -31,6 +32,7 @@ pub struct Gates {
     db: DatabaseConnection,
     rule: BreakerRule,
     known: Mutex<Known>,
+    health: Health,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ impl Gates {
     pub fn new(db: DatabaseConnection, breaker: &Breaker) -> Self {
         let millis = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
+            health: Health::new(db.clone()),
             db,
             rule: BreakerRule {
                 failures: breaker.failures,
@@ -102,6 +105,7 @@ impl Gates {
     /// Reports how a call to a job's provider went. What the request itself or its content is to
     /// blame for, and being told to wait, says nothing about the provider.
     pub async fn observe<T>(&self, job: &Claimed, outcome: &Result<T, ProviderError>) {
+        self.health.observe(&job.provider, outcome).await;
         let noted = match outcome {
             Ok(_) if job.is_provider_suspect => Entity::note_success(&self.db, &job.provider).await,
             Err(error) if is_outage(error) => {

@@ -144,6 +144,21 @@ pub async fn load(
     Ok(images)
 }
 
+/// Checks that each of these is a picture.
+///
+/// # Errors
+/// [`RequestError::InvalidReference`] naming the first that is none.
+pub(super) fn inspect(
+    given: Vec<(String, Bytes)>,
+    settings: &Settings,
+) -> Result<Vec<ReferenceImage>, RequestError> {
+    let mut inspection = Inspection::of(given.len(), &settings.generation)?;
+    given
+        .into_iter()
+        .map(|(name, bytes)| inspection.look(&name, bytes))
+        .collect()
+}
+
 impl Pipeline {
     /// The pictures at addresses: a live file of this user is read from the bucket, everything else
     /// through the guarded fetcher.

@@ -42,6 +42,12 @@ pub enum ErrorCode {
     TooManyJobs,
     TooManyRequests,
     ProviderUnavailable,
+    ProviderRefusedInput,
+    ContentRefused,
+    ProviderBusy,
+    ProviderFault,
+    GenerationTooSlow,
+    NoUsableResult,
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
@@ -51,7 +57,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -78,6 +84,12 @@ impl ErrorCode {
         Self::TooManyJobs,
         Self::TooManyRequests,
         Self::ProviderUnavailable,
+        Self::ProviderRefusedInput,
+        Self::ContentRefused,
+        Self::ProviderBusy,
+        Self::ProviderFault,
+        Self::GenerationTooSlow,
+        Self::NoUsableResult,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
@@ -115,6 +127,12 @@ impl ErrorCode {
             Self::TooManyJobs => "TOO_MANY_JOBS",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::ProviderRefusedInput => "PROVIDER_REFUSED_INPUT",
+            Self::ContentRefused => "CONTENT_REFUSED",
+            Self::ProviderBusy => "PROVIDER_BUSY",
+            Self::ProviderFault => "PROVIDER_FAULT",
+            Self::GenerationTooSlow => "GENERATION_TOO_SLOW",
+            Self::NoUsableResult => "NO_USABLE_RESULT",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
@@ -151,6 +169,12 @@ impl ErrorCode {
             Self::RequestTooSlow => "request_timeout",
             Self::InsufficientCredits
             | Self::ProviderUnavailable
+            | Self::ProviderRefusedInput
+            | Self::ContentRefused
+            | Self::ProviderBusy
+            | Self::ProviderFault
+            | Self::GenerationTooSlow
+            | Self::NoUsableResult
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
             | Self::ServiceBusy

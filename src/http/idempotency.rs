@@ -6,7 +6,7 @@
 
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{
     body::{parse, read_json},
     error::{ApiError, ApiResult, ErrorCode},
+    form::Upload,
 };
 use crate::{
     models::idempotency_keys::{self, KeyedRequest, Standing},
@@ -76,6 +77,34 @@ impl FromRequest<AppContext> for KeyedBody {
 }
 
 impl KeyedBody {
+    /// The same for a form: its texts and its file decide whether two requests are the same, not the
+    /// lines between them, which clients make up anew.
+    pub(super) async fn of_form(
+        parts: &Parts,
+        ctx: &AppContext,
+        fields: Map<String, Value>,
+        file: Option<&Upload>,
+    ) -> ApiResult<Self> {
+        let Some(text) = key_of(&parts.headers)? else {
+            return Ok(Self { fields, key: None });
+        };
+        let http = &Settings::of(ctx)?.http;
+        let content = [
+            Value::Object(fields.clone()).to_string().into_bytes(),
+            file.map(|file| file.bytes.to_vec()).unwrap_or_default(),
+        ]
+        .concat();
+        let path = parts.uri.path().trim_end_matches('/');
+        let key = Some(Key {
+            text,
+            route: format!("{} {path}", parts.method),
+            body_hash: hash(content.into()).await?,
+            keep_hours: http.idempotency_hours,
+            lease_ms: http.idempotency_lease_ms,
+        });
+        Ok(Self { fields, key })
+    }
+
     /// Parts the body into its fields and, with a key, what the caller's request is stored under.
     #[must_use]
     pub fn of(self, user_id: Uuid) -> (Map<String, Value>, Option<KeyedRequest>) {

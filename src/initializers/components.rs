@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::{internal::InternalGate, passwords::Passwords, tokens::TokenKeys},
-    generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
+    generation::{gates::Gates, pipeline::Pipeline, registry::Registry, scenes::Scenes},
     jobs::{figures::FiguresDesk, leases::Leases},
     net::GuardedFetcher,
     queue::{
@@ -77,6 +77,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         registry: Arc::clone(&registry),
         fetcher: GuardedFetcher::new(USER_AGENT).map_err(Error::wrap)?,
         gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
+        scenes: Scenes::default(),
     };
     let shared = &ctx.shared_store;
     shared.insert(Arc::new(keys));

@@ -12,6 +12,7 @@ pub mod job_totals;
 pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
+pub mod provider_faults;
 pub mod provider_gates;
 pub mod r2_files;
 pub mod scalars;

@@ -16,7 +16,7 @@ use suite::Spec;
 /// Runs the suite over each provider, a test for each.
 macro_rules! over_providers {
     ($($name:ident),* $(,)?) => {
-        $(mod $name;)*
+        $(pub mod $name;)*
 
         /// Everything that is registered.
         const ALL: &[&Spec] = &[$(&$name::SPEC),*];

@@ -49,7 +49,9 @@ impl Form {
             .file_name(format!("{name}.{extension}").replace("[]", ""))
             .mime_str(&picture.mime_type)
             .map_err(|error| ProviderError::new(FaultClass::BadInput, error.to_string()));
-        self.form = self.form.and_then(|form| Ok(form.part(name.to_owned(), part?)));
+        self.form = self
+            .form
+            .and_then(|form| Ok(form.part(name.to_owned(), part?)));
         self
     }
 

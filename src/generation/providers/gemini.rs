@@ -65,7 +65,11 @@ fn retry_delay(body: &Value) -> Option<Duration> {
 
 /// How many given pictures a model looks at.
 fn max_references(model: &str) -> usize {
-    if model.starts_with("gemini-2.") { 3 } else { 14 }
+    if model.starts_with("gemini-2.") {
+        3
+    } else {
+        14
+    }
 }
 
 impl Gemini {
@@ -97,7 +101,9 @@ impl Gemini {
             .and_then(|config| config.pointer("/imageConfig/imageSize"))
             .and_then(Value::as_str);
         let sizes = ["1K", "2K", "4K"];
-        let asked = options.choice("imageSize", &sizes)?.or(options.choice("image_size", &sizes)?);
+        let asked = options
+            .choice("imageSize", &sizes)?
+            .or(options.choice("image_size", &sizes)?);
         match asked.or(nested.and_then(|text| sizes.into_iter().find(|size| *size == text))) {
             Some("1K") | None => {}
             Some(_) if model.starts_with("gemini-2.") => {
@@ -126,7 +132,8 @@ impl Gemini {
         for (picture, base64) in pictures.iter().take(taken) {
             parts.push(json!({ "inlineData": { "mimeType": picture.mime_type, "data": base64 } }));
         }
-        let body = json!({ "contents": [{ "role": "user", "parts": parts }], "generationConfig": config });
+        let body =
+            json!({ "contents": [{ "role": "user", "parts": parts }], "generationConfig": config });
         Ok((body, count, options.finish()))
     }
 
@@ -146,12 +153,17 @@ fn read(mut answer: Value) -> Result<String, ProviderError> {
     {
         for part in parts {
             let is_draft = part.get("thought").and_then(Value::as_bool) == Some(true);
-            if let (false, Some(Value::String(data))) = (is_draft, part.pointer_mut("/inlineData/data")) {
+            if let (false, Some(Value::String(data))) =
+                (is_draft, part.pointer_mut("/inlineData/data"))
+            {
                 return Ok(std::mem::take(data));
             }
         }
     }
-    if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
+    if let Some(reason) = answer
+        .pointer("/promptFeedback/blockReason")
+        .and_then(Value::as_str)
+    {
         return Err(Verdict::MODERATED.error(format!("the prompt was blocked: {reason}")));
     }
     let reason = answer
@@ -159,8 +171,14 @@ fn read(mut answer: Value) -> Result<String, ProviderError> {
         .and_then(Value::as_str)
         .unwrap_or("no reason");
     let verdict = match reason {
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT" | "IMAGE_RECITATION" => Verdict::MODERATED,
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION" => Verdict::MODERATED,
         _ => Verdict::BAD_UPSTREAM,
     };
     Err(verdict.error(format!("no picture: {reason}")))

@@ -145,14 +145,18 @@ fn size(options: &mut Options<'_>, is_free: bool) -> Option<(u32, u32)> {
     let (width, height) = common.pixels();
     let (wide, high) = (f64::from(width), f64::from(height));
     let is_drawable = wide * high >= MIN_AREA && (wide / high).max(high / wide) <= MAX_RATIO;
-    let fit = |side: u32| (side.saturating_add(SIDE_STEP / 2) / SIDE_STEP * SIDE_STEP).max(SIDE_STEP);
+    let fit =
+        |side: u32| (side.saturating_add(SIDE_STEP / 2) / SIDE_STEP * SIDE_STEP).max(SIDE_STEP);
     let fitting = if is_drawable {
         (fit(width), fit(height))
     } else {
         nearest_size((width, height), &SIZES)?
     };
     if exact.is_some_and(|size| size != fitting) {
-        options.warn(format!("The size was changed to {}x{}.", fitting.0, fitting.1));
+        options.warn(format!(
+            "The size was changed to {}x{}.",
+            fitting.0, fitting.1
+        ));
     }
     Some(fitting)
 }
@@ -212,7 +216,9 @@ impl Provider for OpenAi {
         let images: Images = call.with_pictures().send().await?.read()?;
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
         let texts = images.data.into_iter().filter_map(|image| image.b64_json);
-        Ok(Submission::Done(decode(texts.take(wanted).collect()).await?))
+        Ok(Submission::Done(
+            decode(texts.take(wanted).collect()).await?,
+        ))
     }
 
     fn pace(&self, kind: Kind) -> Pace {

@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod local_accounts;
 pub mod object_deletions;
 pub mod payments;
+pub mod provider_faults;
 pub mod provider_gates;
 pub mod r2_files;
 pub mod refresh_tokens;

@@ -17,6 +17,7 @@ pub use super::jobs::Entity as Jobs;
 pub use super::local_accounts::Entity as LocalAccounts;
 pub use super::object_deletions::Entity as ObjectDeletions;
 pub use super::payments::Entity as Payments;
+pub use super::provider_faults::Entity as ProviderFaults;
 pub use super::provider_gates::Entity as ProviderGates;
 pub use super::r2_files::Entity as R2Files;
 pub use super::refresh_tokens::Entity as RefreshTokens;
