@@ -20,7 +20,9 @@ use crate::{
     auth::identity::{self, Keeper},
     controllers,
     http::edge::Edge,
-    initializers::{boot, components, dev_inbox, live_updates, outside_parts, serve, worker_duties},
+    initializers::{
+        boot, components, dev_inbox, live_updates, outside_parts, serve, worker_duties,
+    },
     settings::Settings,
     tasks, telemetry,
     workers::{
@@ -107,7 +109,9 @@ impl Hooks for App {
             .add_route(controllers::process::routes())
             .add_route(controllers::events::routes())
             .add_route(controllers::r2files::routes())
-            .add_route(controllers::files::routes());
+            .add_route(controllers::files::routes())
+            .add_route(controllers::scenes::routes())
+            .add_route(controllers::providers::routes());
         // Where accounts are kept elsewhere, so is their identity API.
         match identity::of(ctx).map(|identity| identity.keeper()) {
             Ok(Keeper::Local) => routes.add_route(controllers::gotrue::routes()),

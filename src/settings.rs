@@ -261,6 +261,11 @@ pub struct Generation {
     pub max_result_bytes: u64,
     /// The same for videos, which are never in memory as a whole.
     pub max_video_bytes: u64,
+    /// Where base images and previews of scenes lie; without it they are drawn.
+    #[serde(deserialize_with = "optional")]
+    pub scene_images_url: Option<String>,
+    /// How long a request waits for the picture that it asked for inline.
+    pub inline_wait_ms: u64,
     pub breaker: Breaker,
 }
 

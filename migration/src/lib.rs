@@ -21,6 +21,7 @@ mod m20261122_000011_fairness;
 mod m20261122_000012_places;
 mod m20261122_000012_sign_in;
 mod m20261122_000020_identities;
+mod m20261123_000012_provider_faults;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
 const MIGRATION_LOCK: i64 = 0x6461_7967_656e;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000012_places::Migration),
             Box::new(m20261122_000012_sign_in::Migration),
             Box::new(m20261122_000020_identities::Migration),
+            Box::new(m20261123_000012_provider_faults::Migration),
             // inject-above (do not remove this comment)
         ]
     }

@@ -10,7 +10,7 @@ use super::{
     profiles::Profiles,
     tokens::{Claims, TokenKeys},
 };
-use crate::models::users::Profile;
+use crate::models::users::{self, Profile};
 
 /// A proven caller.
 #[derive(Debug, Clone)]

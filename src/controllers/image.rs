@@ -1,5 +1,7 @@
 //! `POST /api/image/<provider>` and the retired `POST /api/unified-generate`.
 
+mod inline;
+
 use axum::{
     extract::{OriginalUri, State},
     http::StatusCode,
@@ -41,15 +43,22 @@ async fn generate(
         .rsplit('/')
         .next()
         .unwrap_or_default();
+    let is_inline = name == inline::ROUTE && inline::is_wanted(&body.fields);
     let answer = create(&ctx, &caller, body, async |fields, origin| {
-        let route = Offer::find(Kind::Image, name)?;
+        let offer = Offer::find(Kind::Image, name)?;
         let image = wanted(ImageBody::parse(fields)?);
-        let pipeline = Pipeline::of(&ctx)?;
-        Ok(pipeline
-            .admit_image(&caller.profile, route, image, origin)
-            .await?)
+        let admitted = Pipeline::of(&ctx)?
+            .admit_image(&caller.profile, offer, image, origin)
+            .await;
+        if is_inline {
+            return admitted.map_err(inline::refusal);
+        }
+        Ok(admitted?)
     })
     .await?;
+    if is_inline {
+        return inline::answer(&ctx, &caller, answer).await;
+    }
     waiting::created(&ctx, &caller, prefer, answer).await
 }
 

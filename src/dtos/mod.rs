@@ -6,4 +6,5 @@ pub mod generation;
 pub mod gotrue;
 pub mod jobs;
 pub mod process;
+pub mod scenes;
 pub mod users;

@@ -3,6 +3,7 @@
 
 mod kinds;
 
+use bytes::Bytes;
 use sea_orm::prelude::Uuid;
 use serde_json::{Map, Value, json};
 
@@ -67,12 +68,15 @@ pub(super) enum Given {
     Pictures(Vec<(String, String)>),
     /// The same, and addresses may be the caller's own files.
     Addresses(Vec<(String, String)>),
+    /// The pictures themselves.
+    Bytes(Vec<(String, Bytes)>),
 }
 
 impl Given {
     const fn len(&self) -> usize {
         match self {
             Self::Pictures(given) | Self::Addresses(given) => given.len(),
+            Self::Bytes(given) => given.len(),
         }
     }
 }
@@ -231,6 +235,7 @@ impl Pipeline {
         let (images, share) = match given {
             Given::Pictures(given) => self.pictures(user.id, given, false).await?,
             Given::Addresses(given) => self.pictures(user.id, given, true).await?,
+            Given::Bytes(given) => (references::inspect(given, &self.settings)?, Share::none()),
         };
         for image in &images {
             provider.check_given(&order.input, &image.given())?;

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::{
     RequestError,
     error::{FaultClass, ProviderError},
+    health::Health,
     registry,
 };
 use crate::{
@@ -33,6 +34,7 @@ pub struct Gates {
     rule: BreakerRule,
     known: Mutex<Known>,
     suspects: StdMutex<Suspects>,
+    health: Health,
 }
 
 #[derive(Default)]
@@ -91,6 +93,7 @@ impl Gates {
     pub fn new(db: DatabaseConnection, breaker: &Breaker) -> Self {
         let millis = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
+            health: Health::new(db.clone()),
             db,
             rule: BreakerRule {
                 failures: breaker.failures,
@@ -179,6 +182,7 @@ impl Gates {
 
     /// Reports how a call to a job's provider went.
     pub async fn observe<T>(&self, job: &Claimed, call: Call, outcome: &Result<T, ProviderError>) {
+        self.health.observe(&job.provider, outcome).await;
         let noted = match (verdict(outcome), outcome) {
             (Verdict::Works, _) => self.note_success(&job.provider, call).await,
             (Verdict::Fails, Err(error)) => self.note_failure(&job.provider, call, error).await,

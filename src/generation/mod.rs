@@ -5,6 +5,7 @@ pub mod batch;
 pub mod error;
 pub mod frames;
 pub mod gates;
+pub mod health;
 pub mod kit;
 mod measure;
 pub mod options;
@@ -15,6 +16,7 @@ pub mod references;
 pub mod registry;
 pub mod request;
 mod retry;
+pub mod scenes;
 mod steps;
 
 use std::time::Duration;
@@ -44,6 +46,9 @@ pub enum RequestError {
     /// A reference image cannot be used; the sentence says which and why.
     #[error("{0}")]
     InvalidReference(String),
+    /// The prepared scenes or their pictures are not to be had.
+    #[error("The scenes are not available right now. Please try again.")]
+    NoScenes(String),
     /// The provider has no key here.
     #[error("{0} is not configured")]
     NotConfigured(String),

@@ -14,6 +14,7 @@ use super::{
     registry::Registry,
     request::{Input, Kind, public_options},
     retry::{Decision, decide},
+    scenes::Scenes,
     steps::{Place, alarm},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub struct Pipeline {
     pub registry: Arc<Registry>,
     pub fetcher: GuardedFetcher,
     pub gates: Arc<Gates>,
+    pub scenes: Scenes,
 }
 
 /// Why a step ended without a result.

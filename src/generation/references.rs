@@ -206,6 +206,21 @@ enum FetchFault {
     Intake(#[from] IntakeError),
 }
 
+/// Checks that each of these is a picture.
+///
+/// # Errors
+/// [`RequestError::InvalidReference`] naming the first that is none.
+pub(super) fn inspect(
+    given: Vec<(String, Bytes)>,
+    settings: &Settings,
+) -> Result<Vec<ReferenceImage>, RequestError> {
+    let mut inspection = Inspection::of(given.len(), &settings.generation)?;
+    given
+        .into_iter()
+        .map(|(name, bytes)| inspection.look(&name, bytes))
+        .collect()
+}
+
 impl Pipeline {
     /// A provider that takes addresses of pictures must be able to reach our bucket.
     ///

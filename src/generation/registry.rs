@@ -13,11 +13,13 @@ use super::{
     providers::{
         demo::Demo,
         flux::Flux,
+        gemini::Gemini,
         grok::Grok,
         hailuo::Hailuo,
         ideogram::Ideogram,
         kling::Kling,
         luma::{Luma, video::LumaVideo},
+        openai::OpenAi,
         qwen::Qwen,
         recraft::Recraft,
         reve::Reve,
@@ -57,6 +59,8 @@ const PROVIDERS: &[(&str, Make)] = &[
     ("hailuo", |access| Arc::new(Hailuo::new(access))),
     ("kling", |access| Arc::new(Kling::new(access))),
     ("seedance", |access| Arc::new(Seedance::new(access))),
+    ("gemini", |access| Arc::new(Gemini::new(access))),
+    ("openai", |access| Arc::new(OpenAi::new(access))),
 ];
 
 /// The providers that are set up in this process.
@@ -73,7 +77,7 @@ impl Registry {
     /// When an HTTP client cannot be made.
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
         let mut providers = BTreeMap::new();
-        for (name, make) in PROVIDERS.iter().copied() {
+        for &(name, make) in PROVIDERS {
             let Some(account) = settings.providers.get(account_of(name)) else {
                 continue;
             };

@@ -57,6 +57,12 @@ pub enum ErrorCode {
     TooManyRequests,
     ProviderUnavailable,
     IdentityUnavailable,
+    ProviderRefusedInput,
+    ContentRefused,
+    ProviderBusy,
+    ProviderFault,
+    GenerationTooSlow,
+    NoUsableResult,
     StorageUnavailable,
     DatabaseUnavailable,
     RequestTooSlow,
@@ -66,7 +72,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code; the list is part of the API and a snapshot.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 52] = [
         Self::ValidationFailed,
         Self::InvalidJson,
         Self::InvalidReference,
@@ -108,6 +114,12 @@ impl ErrorCode {
         Self::TooManyRequests,
         Self::ProviderUnavailable,
         Self::IdentityUnavailable,
+        Self::ProviderRefusedInput,
+        Self::ContentRefused,
+        Self::ProviderBusy,
+        Self::ProviderFault,
+        Self::GenerationTooSlow,
+        Self::NoUsableResult,
         Self::StorageUnavailable,
         Self::DatabaseUnavailable,
         Self::RequestTooSlow,
@@ -160,6 +172,12 @@ impl ErrorCode {
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::IdentityUnavailable => "IDENTITY_UNAVAILABLE",
+            Self::ProviderRefusedInput => "PROVIDER_REFUSED_INPUT",
+            Self::ContentRefused => "CONTENT_REFUSED",
+            Self::ProviderBusy => "PROVIDER_BUSY",
+            Self::ProviderFault => "PROVIDER_FAULT",
+            Self::GenerationTooSlow => "GENERATION_TOO_SLOW",
+            Self::NoUsableResult => "NO_USABLE_RESULT",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::RequestTooSlow => "REQUEST_TOO_SLOW",
@@ -211,6 +229,12 @@ impl ErrorCode {
             Self::InsufficientCredits
             | Self::ProviderUnavailable
             | Self::IdentityUnavailable
+            | Self::ProviderRefusedInput
+            | Self::ContentRefused
+            | Self::ProviderBusy
+            | Self::ProviderFault
+            | Self::GenerationTooSlow
+            | Self::NoUsableResult
             | Self::StorageUnavailable
             | Self::DatabaseUnavailable
             | Self::ServiceBusy

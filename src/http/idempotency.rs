@@ -6,16 +6,18 @@
 
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use loco_rs::app::AppContext;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{
     body::large_json,
     error::{ApiError, ApiResult, ErrorCode},
+    form::Upload,
 };
 use crate::{
     models::idempotency_keys::{self, KeyedRequest, Standing},
@@ -76,6 +78,42 @@ impl FromRequest<AppContext> for KeyedBody {
 }
 
 impl KeyedBody {
+    /// The same for a form: its texts and its file decide whether two requests are the same, not the
+    /// lines between them, which clients make up anew.
+    pub(super) async fn of_form(
+        parts: &Parts,
+        ctx: &AppContext,
+        fields: Map<String, Value>,
+        file: Option<&Upload>,
+    ) -> ApiResult<Self> {
+        let Some(text) = key_of(&parts.headers)? else {
+            return Ok(Self {
+                fields,
+                key: None,
+                share: Share::none(),
+            });
+        };
+        let http = &Settings::of(ctx)?.http;
+        let content = [
+            Value::Object(fields.clone()).to_string().into_bytes(),
+            file.map(|file| file.bytes.to_vec()).unwrap_or_default(),
+        ]
+        .concat();
+        let path = parts.uri.path().trim_end_matches('/');
+        let key = Some(Key {
+            text,
+            route: format!("{} {path}", parts.method),
+            body_hash: hash(content).await?,
+            keep_hours: http.idempotency_hours,
+            lease_ms: http.idempotency_lease_ms,
+        });
+        Ok(Self {
+            fields,
+            key,
+            share: Share::none(),
+        })
+    }
+
     /// Parts the body into its fields, what the caller's request is stored under if it has a key, and the
     /// share of the memory that is to be kept for as long as the fields are.
     #[must_use]
@@ -111,6 +149,16 @@ fn key_of(headers: &HeaderMap) -> ApiResult<Option<String>> {
             ),
         )),
     }
+}
+
+/// The hash of a form's content, made beside the event loop: a file is large.
+async fn hash(content: Vec<u8>) -> ApiResult<Vec<u8>> {
+    tokio::task::spawn_blocking(move || Sha256::digest(&content).to_vec())
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "a form could not be hashed");
+            ApiError::internal()
+        })
 }
 
 /// The answer of a creating POST: made now, or stored by the same request before.

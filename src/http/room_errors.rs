@@ -266,6 +266,10 @@ impl From<RequestError> for ApiError {
                 ErrorCode::ProviderUnavailable,
                 text,
             ),
+            RequestError::NoScenes(detail) => {
+                tracing::error!(detail, "the scenes cannot be used");
+                Self::new(StatusCode::BAD_GATEWAY, ErrorCode::StorageUnavailable, text)
+            }
             RequestError::Suspended { retry_in, .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorCode::ProviderUnavailable,

@@ -28,7 +28,7 @@ use crate::{
         supabase::Supabase,
         tokens::TokenKeys,
     },
-    generation::{gates::Gates, pipeline::Pipeline, registry::Registry},
+    generation::{gates::Gates, pipeline::Pipeline, registry::Registry, scenes::Scenes},
     jobs::{figures::FiguresDesk, leases::Leases, lookup::Lookup},
     net::GuardedFetcher,
     queue::{
@@ -89,6 +89,7 @@ pub async fn install(ctx: AppContext) -> Result<AppContext> {
         registry: Arc::clone(&registry),
         fetcher: GuardedFetcher::new(USER_AGENT).map_err(Error::wrap)?,
         gates: Arc::new(Gates::new(ctx.db.clone(), &settings.generation.breaker)),
+        scenes: Scenes::default(),
     };
     let shared = &ctx.shared_store;
     let accounts = LocalAccounts::new(

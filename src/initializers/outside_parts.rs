@@ -12,7 +12,15 @@ use loco_rs::{
 };
 
 use super::components::Relaying;
-use crate::{embedded::s3, settings::Settings, storage::Storage};
+use crate::{
+    embedded::s3,
+    generation::{
+        health,
+        registry::{Registry, provider_names},
+    },
+    settings::Settings,
+    storage::Storage,
+};
 
 /// Time one look may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,31 +38,38 @@ pub enum Standing {
     Unreachable(String),
 }
 
-type Look = fn(AppContext) -> BoxFuture<'static, Result<Standing>>;
+type Look = Box<dyn Fn(AppContext) -> BoxFuture<'static, Result<Standing>> + Send + Sync>;
 
 /// A part outside this process.
 pub struct OutsidePart {
-    name: &'static str,
+    name: String,
     look: Look,
 }
 
 /// Every part that this service depends on.
 #[must_use]
 pub fn parts() -> Vec<OutsidePart> {
-    let part = |name, look| OutsidePart { name, look };
-    vec![
-        part("database", |ctx| database(ctx).boxed()),
-        part("queue", |ctx| queue(ctx).boxed()),
-        part("cloud tasks", |ctx| cloud_tasks(ctx).boxed()),
-        part("storage", |ctx| storage(ctx).boxed()),
-        part("provider flux", |ctx| async move { flux(&ctx) }.boxed()),
-    ]
+    let part = |name: &str, look: Look| OutsidePart {
+        name: name.to_owned(),
+        look,
+    };
+    let mut parts = vec![
+        part("database", Box::new(|ctx| database(ctx).boxed())),
+        part("queue", Box::new(|ctx| queue(ctx).boxed())),
+        part("cloud tasks", Box::new(|ctx| cloud_tasks(ctx).boxed())),
+        part("storage", Box::new(|ctx| storage(ctx).boxed())),
+    ];
+    parts.extend(provider_names().into_iter().map(|name| {
+        let look = Box::new(move |ctx| provider(ctx, name).boxed());
+        part(&format!("provider {name}"), look)
+    }));
+    parts
 }
 
 #[async_trait]
 impl Initializer for OutsidePart {
     fn name(&self) -> String {
-        self.name.to_owned()
+        self.name.clone()
     }
 
     async fn check(&self, ctx: &AppContext) -> Result<Option<Check>> {
@@ -125,16 +140,28 @@ async fn storage(ctx: AppContext) -> Result<Standing> {
     })
 }
 
-/// Not called: each answer of it costs money or says little.
-fn flux(ctx: &AppContext) -> Result<Standing> {
-    let settings = Settings::of(ctx)?;
-    let flux = &settings.providers.flux;
-    Ok(if flux.api_key.is_some() {
-        Standing::Configured(place(&flux.base_url))
-    } else if settings.generation.demo {
-        Standing::StandIn("pictures of the demo provider".to_owned())
-    } else {
-        Standing::Unused("BFL_API_KEY is not set; its route answers 503".to_owned())
+/// Not called: each answer of it costs money or says little. What its last calls said is known.
+async fn provider(ctx: AppContext, name: &'static str) -> Result<Standing> {
+    let settings = Settings::of(&ctx)?;
+    let registry = Registry::of(&ctx)?;
+    let reports = health::report(&ctx.db, &settings, &registry).await?;
+    let Some(report) = reports.into_iter().find(|report| report.provider == name) else {
+        return Ok(Standing::Unused("nothing is known of it".to_owned()));
+    };
+    Ok(match report.status.as_str() {
+        "NOT_CONFIGURED" if settings.generation.demo => {
+            Standing::StandIn("results of the demo provider".to_owned())
+        }
+        "NOT_CONFIGURED" => Standing::Unused(format!(
+            "{} is not set; its routes answer 503",
+            report.key_variable
+        )),
+        "OK" => {
+            let account = settings.providers.get(report.account);
+            let base = account.map(|account| account.base_url.as_str());
+            Standing::Configured(place(base.unwrap_or_default()))
+        }
+        fault => Standing::Unreachable(fault.to_lowercase().replace('_', " ")),
     })
 }
 

@@ -18,6 +18,7 @@ pub mod local_accounts;
 pub mod mails;
 pub mod object_deletions;
 pub mod one_time_tokens;
+pub mod provider_faults;
 pub mod provider_gates;
 pub mod r2_files;
 pub mod rate_limits;

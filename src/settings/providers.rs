@@ -216,3 +216,75 @@ fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D
         .find(|text| !text.is_empty())
         .map(|text| Secret::from(text.to_owned())))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn block(change: &[(&str, Value)]) -> Vec<String> {
+        let mut block = json!({
+            "api_key": ["", " a key "], "key_variable": "ACME_API_KEY", "base_url": "https://api.acme.example",
+            "result_hosts": "acme.example, cdn.acme.example", "call_timeout_ms": 1, "poll_interval_ms": 1,
+            "budget_ms": {"image": 1, "video": 2},
+            "models": {"image": {"new": "upstream", "old": "retired:new", "gone": ""}},
+            "limits": {"max_running": null, "starts_per_minute": 3},
+        });
+        for (name, value) in change {
+            block[*name] = value.clone();
+        }
+        let providers: Providers = serde_json::from_value(json!({ "acme": block })).unwrap();
+        let mut faults = Vec::new();
+        check(&providers, &mut faults);
+        if change.is_empty() {
+            let acme = providers.get("acme").unwrap();
+            assert_eq!(acme.api_key.as_ref().unwrap().expose(), "a key");
+            assert_eq!(acme.result_hosts.len(), 2);
+            assert_eq!(
+                (acme.budget_ms.of("image"), acme.budget_ms.of("scene")),
+                (1, 2)
+            );
+            let old = Model::Retired(Some("new".to_owned()));
+            assert_eq!(acme.model("image", "old"), Some(&old));
+            assert_eq!(acme.model("image", "gone"), Some(&Model::Retired(None)));
+            assert_eq!(acme.model("video", "new"), None);
+        }
+        faults
+    }
+
+    #[test]
+    fn a_good_block_has_no_faults() {
+        assert_eq!(block(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_fault_of_a_block_is_named() {
+        let faults = block(&[
+            ("base_url", json!("http://acme.example")),
+            ("key_variable", json!("")),
+            ("call_timeout_ms", json!(0)),
+            ("poll_interval_ms", json!({"image": 0})),
+            ("budget_ms", json!(0)),
+            (
+                "limits",
+                json!({"max_running": 0, "starts_per_minute": null}),
+            ),
+            ("poll_hosts", json!("https://acme.example")),
+            ("models", json!({"picture": {"old": "retired:gone"}})),
+        ]);
+        let expected = [
+            "base_url must be https unless it is loopback",
+            "key_variable is not set",
+            "call_timeout_ms must be above 0",
+            "poll_interval_ms must be above 0",
+            "budget_ms must be above 0",
+            "limits must be at least 1, or null",
+            "hosts: https://acme.example is no host name",
+            "models.picture is no kind of work",
+            "models.picture.old names gone, which is no model in use",
+        ];
+        let expected = expected.map(|fault| format!("settings.providers.acme.{fault}"));
+        assert_eq!(faults, expected);
+    }
+}

@@ -156,6 +156,10 @@ fn numbers(settings: &Settings, faults: &mut Vec<Fault>) {
             "settings.jobs.event_retention_days",
             u64::from(settings.jobs.event_retention_days),
         ),
+        (
+            "settings.generation.inline_wait_ms",
+            settings.generation.inline_wait_ms,
+        ),
         ("settings.storage.timeout_ms", settings.storage.timeout_ms),
     ];
     for (name, value) in positive {
@@ -283,6 +287,7 @@ fn addresses(settings: &Settings, faults: &mut Vec<Fault>) {
     };
     check("FRONTEND_URL", &settings.http.frontend_url);
     for (name, text) in [
+        ("SCENE_IMAGES_BASE", &settings.generation.scene_images_url),
         ("CLOUDFLARE_R2_ENDPOINT", &settings.storage.endpoint),
         ("CLOUDFLARE_R2_PUBLIC_URL", &settings.storage.public_url),
         ("API_BASE_URL", &settings.http.public_url),

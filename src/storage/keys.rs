@@ -62,6 +62,15 @@ impl ObjectKey {
         ))
     }
 
+    /// Key of the picture of a prepared scene, where it is drawn by this service.
+    #[must_use]
+    pub fn of_scene(template_id: &str) -> Self {
+        Self(format!(
+            "{}/templates/{template_id}.jpg",
+            Folder::SceneRemix.as_str()
+        ))
+    }
+
     /// How the key of result `n` (from 1) of a job begins, whatever its type.
     #[must_use]
     pub fn result_prefix(folder: Folder, owner: Uuid, job_id: Uuid, n: usize) -> String {

@@ -42,6 +42,57 @@ pub struct JobDetailView {
     pub metadata: Value,
 }
 
+/// The picture of an inline generation. It names no job: the client would wait for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InlineImageView {
+    pub data_url: String,
+    /// Every picture, when there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data_urls: Vec<String>,
+    pub content_type: Value,
+    pub r2_file_id: Value,
+    pub r2_file_url: String,
+    pub image_url: String,
+    pub url: String,
+    pub remote_url: String,
+    pub mime_type: Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Value>,
+}
+
+impl InlineImageView {
+    /// The view of a completed job; `None` when it has no file.
+    #[must_use]
+    pub fn new(job: &Job, public_url: impl Fn(&str) -> String) -> Option<Self> {
+        let files = job.result.as_ref()?.get("files")?.as_array()?;
+        let urls: Vec<String> = files
+            .iter()
+            .filter_map(|file| Some(public_url(file.get("key")?.as_str()?)))
+            .collect();
+        let (first, url) = (files.first()?, urls.first()?.clone());
+        let mime_type = first.get("mimeType").cloned().unwrap_or_default();
+        Some(Self {
+            data_url: url.clone(),
+            data_urls: if urls.len() > 1 { urls } else { Vec::new() },
+            content_type: mime_type.clone(),
+            r2_file_id: first.get("id").cloned().unwrap_or_default(),
+            r2_file_url: url.clone(),
+            image_url: url.clone(),
+            remote_url: url.clone(),
+            url,
+            mime_type,
+            warnings: job.warnings.as_array().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// The body as it is sent.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json!(self).to_string()
+    }
+}
+
 /// One row of `GET /api/jobs`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

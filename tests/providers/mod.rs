@@ -98,4 +98,6 @@ over_providers! {
     seedance,
     veo,
     wan,
+    gemini,
+    openai,
 }

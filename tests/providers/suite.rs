@@ -91,6 +91,12 @@ pub async fn run(spec: &Spec) {
             shown(app, &user, spec, &upstream).await;
             assert_eq!(upstream.faults(), Vec::<String>::new());
             balance(app, &user).await;
+            app.until("inputs and lost results to go", async || {
+                let files = app.count("select count(*) from r2_files").await;
+                let kept = app.bucket.keys("").len();
+                (i64::try_from(kept).ok() == Some(files)).then_some(())
+            })
+            .await;
         })
         .await;
 }

@@ -66,7 +66,6 @@ pub struct Builder {
     settings: Vec<(String, Value)>,
     has_worker: bool,
     is_held: bool,
-    is_pushed: bool,
     database: Option<Arc<TestDatabase>>,
     bucket: Option<Arc<TestBucket>>,
 }

@@ -38,7 +38,6 @@ pub enum Point {
 struct Shared {
     base: Mutex<String>,
     submissions: Mutex<Vec<Value>>,
-    submit_headers: Mutex<Vec<HeaderMap>>,
     submit_faults: Mutex<VecDeque<(u16, Value)>>,
     polls: AtomicUsize,
     /// Answers of polls, the last one for ever.
@@ -81,10 +80,6 @@ impl Bfl {
     /// The bodies of all submissions, with the model of their path.
     pub fn submissions(&self) -> Vec<Value> {
         self.shared.submissions.lock().unwrap().clone()
-    }
-
-    pub fn submit_headers(&self) -> Vec<HeaderMap> {
-        self.shared.submit_headers.lock().unwrap().clone()
     }
 
     pub fn polls(&self) -> usize {
@@ -230,7 +225,6 @@ async fn submit(
         submissions.push(body);
         submissions.len()
     };
-    shared.submit_headers.lock().unwrap().push(headers);
     shared.pass(Point::Submit).await;
     let own_fault = shared
         .submit_faults_of

@@ -34,7 +34,7 @@ async fn a_provider_runs_no_more_jobs_than_its_limit_and_all_get_their_turn() {
             bfl.arrived(Point::Poll, 2).await;
             assert_eq!(app.count(RUNNING).await, 2);
             assert_eq!(
-                app.count("select running::bigint from provider_gates")
+                app.count("select running::bigint from provider_gates where provider = 'flux'")
                     .await,
                 2
             );
@@ -44,7 +44,7 @@ async fn a_provider_runs_no_more_jobs_than_its_limit_and_all_get_their_turn() {
             }
             assert_eq!(bfl.submissions().len(), 6);
             assert_eq!(
-                app.count("select running::bigint from provider_gates")
+                app.count("select running::bigint from provider_gates where provider = 'flux'")
                     .await,
                 0
             );

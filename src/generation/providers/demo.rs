@@ -97,6 +97,11 @@ impl Demo {
             .iter()
             .map(|reference| reference.bytes.clone())
             .collect();
+        let mut references = references;
+        if work.input.kind == Kind::Scene {
+            // The person is shown, not the empty scene.
+            references.reverse();
+        }
         let input = work.input.clone();
         tokio::task::spawn_blocking(move || draw(&input, &options, &references))
             .await
@@ -111,7 +116,7 @@ fn transient(error: impl std::fmt::Display) -> ProviderError {
 #[async_trait]
 impl Provider for Demo {
     fn capabilities(&self) -> &'static [Kind] {
-        &[Kind::Image, Kind::Video, Kind::Upscale]
+        &[Kind::Image, Kind::Video, Kind::Upscale, Kind::Scene]
     }
 
     fn check(&self, input: &Input, _references: usize) -> Result<Checked, RequestError> {

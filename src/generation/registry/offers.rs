@@ -54,7 +54,7 @@ const fn offer(
 
 /// Images (generation contract 3.2), videos (7), upscalers (providers contract 13) and the scenes'
 /// remix (generation contract 6).
-const OFFERS: [Offer; 23] = [
+const OFFERS: &[Offer] = &[
     offer(
         Kind::Image,
         "gemini",

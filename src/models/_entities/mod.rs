@@ -22,6 +22,7 @@ pub mod mails;
 pub mod object_deletions;
 pub mod one_time_tokens;
 pub mod payments;
+pub mod provider_faults;
 pub mod provider_gates;
 pub mod r2_files;
 pub mod rate_limits;

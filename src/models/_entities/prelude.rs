@@ -20,6 +20,7 @@ pub use super::mails::Entity as Mails;
 pub use super::object_deletions::Entity as ObjectDeletions;
 pub use super::one_time_tokens::Entity as OneTimeTokens;
 pub use super::payments::Entity as Payments;
+pub use super::provider_faults::Entity as ProviderFaults;
 pub use super::provider_gates::Entity as ProviderGates;
 pub use super::r2_files::Entity as R2Files;
 pub use super::rate_limits::Entity as RateLimits;

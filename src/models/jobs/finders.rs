@@ -25,6 +25,7 @@ pub struct JobView {
     pub result: Option<Json>,
     pub result_key: Option<String>,
     pub error: Option<String>,
+    pub error_code: Option<String>,
     pub created_at: DateTime<FixedOffset>,
     pub completed_at: Option<DateTime<FixedOffset>>,
 }
@@ -53,13 +54,13 @@ pub struct JobPage {
 
 const COLUMNS: &str =
     "id, type::text as job_type, status::text as status, progress, stage, provider, model,
-    prompt, metadata, warnings, result, result_key, error, created_at, completed_at";
+    prompt, metadata, warnings, result, result_key, error, error_code, created_at, completed_at";
 
 /// A row of a list: without the parts that only the view of one job shows.
 const ROW_COLUMNS: &str =
     "id, type::text as job_type, status::text as status, progress, null::text as stage,
     provider, model, null::text as prompt, '{}'::jsonb as metadata, '[]'::jsonb as warnings,
-    null::jsonb as result, result_key, error, created_at, completed_at";
+    null::jsonb as result, result_key, error, error_code, created_at, completed_at";
 
 impl Entity {
     /// A job of this user.
