@@ -2,6 +2,7 @@
 
 mod contracts;
 mod faults;
+mod mailers;
 mod models;
 mod providers;
 mod requests;

@@ -1,5 +1,10 @@
 //! `/auth/v1/*`, as the client's identity library calls it.
 
+mod google_flow;
+mod limits;
+mod links;
+mod takeover;
+
 use serde_json::json;
 
 use crate::support::{snapshot::stable, test_app};

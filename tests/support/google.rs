@@ -22,6 +22,7 @@ use rsa::{
     traits::PublicKeyParts,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 pub const ACCOUNT: &str = "tasks@test-project.iam.gserviceaccount.com";
 const KEY_ID: &str = "test-key-1";
@@ -38,6 +39,8 @@ struct Shared {
     life_s: u64,
     tokens: Vec<String>,
     asked_for_keys: usize,
+    /// What a code of a browser sign-in stands for: the request that began it, and the claims.
+    consents: BTreeMap<String, (url::Url, Value)>,
 }
 
 /// The stand-in.
@@ -94,6 +97,28 @@ impl Google {
     /// How long the next tokens live, seconds.
     pub fn set_life(&self, seconds: u64) {
         self.shared.lock().unwrap().life_s = seconds;
+    }
+
+    /// A person agrees to what `asked` (an address of ours) says; gives the address that the browser is
+    /// sent back to. The claims get the nonce that was asked for, unless they have one.
+    pub fn consent(&self, asked: &url::Url, mut claims: Value) -> String {
+        let get = |key: &str| super::inbox::query(asked, key).unwrap();
+        if claims.get("nonce").is_none() {
+            claims["nonce"] = json!(get("nonce"));
+        }
+        assert_eq!(get("response_type"), "code");
+        let code = uuid::Uuid::new_v4().to_string();
+        let consent = (asked.clone(), claims);
+        self.shared
+            .lock()
+            .unwrap()
+            .consents
+            .insert(code.clone(), consent);
+        let mut back = url::Url::parse(&get("redirect_uri")).unwrap();
+        back.query_pairs_mut()
+            .append_pair("state", &get("state"))
+            .append_pair("code", &code);
+        back.into()
     }
 
     /// Access tokens given so far.
@@ -193,6 +218,25 @@ fn give(shared: &Mutex<Shared>) -> Response {
     Json(json!({"access_token": token, "expires_in": life, "token_type": "Bearer"})).into_response()
 }
 
+/// Exchanges the code of a browser sign-in, once and only for whoever began it.
+fn by_code(shared: &Mutex<Shared>, form: &BTreeMap<String, String>) -> Option<Response> {
+    let (asked, claims) = shared.lock().unwrap().consents.remove(form.get("code")?)?;
+    let get = |key: &str| super::inbox::query(&asked, key);
+    let verifier = form.get("code_verifier")?;
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+    let is_same = form.get("client_id") == get("client_id").as_ref()
+        && form.get("redirect_uri") == get("redirect_uri").as_ref()
+        && Some(challenge) == get("code_challenge")
+        && form
+            .get("client_secret")
+            .is_some_and(|secret| secret == "the-client-secret");
+    let body = json!({
+        "access_token": "ya29.person", "expires_in": 3_599, "token_type": "Bearer",
+        "scope": "openid", "id_token": sign_with(&KEYS[0], &claims),
+    });
+    is_same.then(|| Json(body).into_response())
+}
+
 async fn by_assertion(
     State(shared): State<Arc<Mutex<Shared>>>,
     Form(form): Form<BTreeMap<String, String>>,
@@ -201,6 +245,9 @@ async fn by_assertion(
         let body = json!({"error": "invalid_grant", "error_description": text});
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     };
+    if form.get("grant_type").map(String::as_str) == Some("authorization_code") {
+        return by_code(&shared, &form).unwrap_or_else(|| refuse("Bad Request"));
+    }
     if form.get("grant_type").map(String::as_str)
         != Some("urn:ietf:params:oauth:grant-type:jwt-bearer")
     {

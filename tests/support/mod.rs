@@ -7,6 +7,7 @@ pub mod cloud_tasks;
 pub mod cluster;
 pub mod google;
 pub mod gotrue;
+pub mod inbox;
 pub mod key_server;
 pub mod log;
 pub mod operators;

@@ -1,5 +1,7 @@
 //! Clients that others made, against our stand-ins: a stand-in is true when they cannot tell.
 
+mod supabase;
+
 use std::{path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
