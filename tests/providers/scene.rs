@@ -69,7 +69,10 @@ async fn a_scene_is_its_own_picture_remixed_with_the_person() {
     };
     assert!(matches!(outputs.as_slice(), [Output::Url(_)]));
     let calls = upstream.calls_of(1);
-    let shown: Vec<Value> = calls.iter().map(|call| upstream::shown(call, &upstream)).collect();
+    let shown: Vec<Value> = calls
+        .iter()
+        .map(|call| upstream::shown(call, &upstream))
+        .collect();
     insta::with_settings!({prepend_module_to_snapshot => false}, {
         insta::assert_json_snapshot!("ideogram_scene", shown);
     });
