@@ -15,9 +15,7 @@ pub const SPEC: Spec = Spec {
         ..ideogram::SPEC.api
     },
     covers: ("ideogram", "upscale"),
-    request: |_prompt| {
-        json!({"provider": "ideogram", "model": "ideogram-upscale", "imageUrl": "{{source}}", "scale": 2})
-    },
+    request: |_prompt| json!({"provider": "ideogram", "model": "ideogram-upscale", "imageUrl": "{{source}}", "scale": 2}),
     requests: || {
         vec![
             json!({"provider": "ideogram", "model": "ideogram", "imageUrl": "{{source}}"}),
