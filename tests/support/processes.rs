@@ -129,16 +129,13 @@ impl Installation<'_> {
         self.spawn(command)
     }
 
-    /// Starts a worker process with further variables.
+    /// Starts a worker process with short leases and further variables.
     pub fn worker_with(&self, variables: &[(&str, &str)]) -> Process {
-        let child = self
-            .command(&["start", "--worker", "--no-banner"])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process(child)
+        let mut command = self.command(&["start", "--worker", "--no-banner"]);
+        command
+            .env("DAYGEN_TEST_HEARTBEAT_MS", "600")
+            .envs(variables.iter().copied());
+        self.spawn(command)
     }
 
     /// Starts a process in any mode.
