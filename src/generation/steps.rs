@@ -39,6 +39,8 @@ const REFERENCE_WEIGHT: u64 = 4;
 
 /// Pause before a write that failed is repeated.
 const PERSIST_AGAIN: Duration = Duration::from_millis(200);
+/// A provider that is looked at no more often than this says nothing new in the first seconds.
+const RARELY: Duration = Duration::from_secs(5);
 
 /// One result of a job on its way into the bucket.
 pub(super) struct Place<'a> {
@@ -121,6 +123,9 @@ impl Pipeline {
     ) -> Result<Option<Vec<Output>>, ProviderError> {
         let kind = Kind::of(&job.job_type);
         let interval = provider.pace(kind).poll_interval;
+        if interval >= RARELY {
+            return Ok(None);
+        }
         for pause in FIRST_LOOKS {
             tokio::time::sleep(pause.min(interval)).await;
             if let Status::Done(outputs) = self.poll(job, provider, task).await? {
