@@ -4,7 +4,7 @@ use sea_orm::DatabaseConnection;
 
 use super::{
     AuthError, first_sight,
-    identity::Identity,
+    identity::{Identity, Keeper},
     tokens::{Claims, TokenKeys},
 };
 use crate::models::users::{self, Profile};
@@ -34,7 +34,10 @@ pub async fn authenticate(
         Some(profile) => profile,
         None => first_sight::of_token(db, identity, token, &claims, welcome).await?,
     };
-    if profile.is_anonymized || claims.issued_at < profile.tokens_valid_from {
+    // Tokens from elsewhere are not ours to end: their subject proved itself there.
+    let is_ended =
+        identity.keeper() == Keeper::Local && claims.issued_at < profile.tokens_valid_from;
+    if profile.is_anonymized || is_ended {
         return Err(AuthError::SessionInvalid);
     }
     Ok(Authenticated { profile, claims })

@@ -127,12 +127,6 @@ impl KeySet {
         }
         self.0.judge(id)
     }
-
-    /// Whether the set, as it was last seen, has a key with this id.
-    #[must_use]
-    pub fn has(&self, id: &str) -> bool {
-        self.0.state().find(id).is_some()
-    }
 }
 
 impl Inner {

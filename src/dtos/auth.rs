@@ -9,8 +9,8 @@ use crate::http::ApiResult;
 pub const PASSWORD: Length = Length::between(8, 128);
 /// Longest name that somebody shows, characters.
 const DISPLAY_NAME_MAX: usize = 80;
-/// Longest token in a body, characters.
-const TOKEN_MAX: usize = 16 * 1024;
+/// Longest token in a body that is looked at, characters.
+pub const TOKEN_MAX: usize = 16 * 1024;
 
 /// `POST /api/auth/signup`.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl PasswordReset {
     pub fn parse(body: Map<String, Value>) -> ApiResult<Self> {
         let mut fields = Fields::new(body);
         let dto = Self {
-            token: fields.required_text("token", Length::max(TOKEN_MAX)),
+            token: fields.required_text("token", Length::default()),
             new_password: fields.required_text("newPassword", PASSWORD),
         };
         fields.finish()?;

@@ -32,8 +32,8 @@ async fn becomes(app: &TestApp, token: &str, wanted: u16) {
 async fn keys_are_fetched_once_and_anew_when_they_rotate() {
     let (old, new) = (SigningKey::p256("key-1"), SigningKey::ed25519("key-2"));
     let server = KeyServer::start(&[&old]).await;
+    server.set_max_age(3);
     over(&server)
-        .set("/identity/jwks/life_s", 3)
         .set("/identity/jwks/proof_s", 0)
         .run(async |app| {
             assert_eq!(server.asked(), 0, "nothing is fetched before it is needed");

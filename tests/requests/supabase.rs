@@ -114,6 +114,7 @@ async fn troubles_of_the_project_are_told_for_what_they_are() {
     let gotrue = GoTrue::start().await;
     let id = gotrue.add_user(EMAIL, PASSWORD, true);
     over(&gotrue)
+        .set("/auth/limits/mail_recipient/burst", 1_000)
         .run(async |app| {
             let token = gotrue.token_of(&id);
             let email = json!({"email": EMAIL});

@@ -4,8 +4,8 @@ use axum::{Json, extract::State, http::StatusCode};
 use loco_rs::prelude::*;
 
 use crate::{
-    auth::identity,
-    dtos::auth::{Address, PasswordReset},
+    auth::{AuthError, identity},
+    dtos::auth::{Address, PasswordReset, TOKEN_MAX},
     http::{ApiResult, JsonBody, Limited},
     views::auth::MessageView,
 };
@@ -36,6 +36,9 @@ pub(super) async fn reset_password(
 ) -> ApiResult<(StatusCode, Json<MessageView>)> {
     let dto = PasswordReset::parse(body)?;
     limited.verify(None).await?;
+    if dto.token.len() > TOKEN_MAX {
+        return Err(AuthError::ResetTokenInvalid.into());
+    }
     identity::of(&ctx)?
         .reset_password(dto.token.trim(), &dto.new_password)
         .await?;
