@@ -127,3 +127,26 @@ async fn production_with_cloud_tasks_names_what_it_lacks_too() {
         String::from_utf8(output.stderr).unwrap()
     );
 }
+
+#[tokio::test]
+async fn production_with_a_project_of_supabase_names_what_is_wrong_with_it() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_daygen-cli"))
+        .args(["start"])
+        .env_clear()
+        .env("LOCO_ENV", "production")
+        .env("SUPABASE_URL", "http://project.supabase.example")
+        .env("JWKS_URL", "not an address")
+        .env("GOOGLE_OAUTH_BASE", "ftp://accounts.example.com")
+        .env("ENABLE_DEV_LOGIN", "true")
+        .env(
+            "LOCO_CONFIG_FOLDER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config"),
+        )
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    insta::assert_snapshot!(
+        "production_with_supabase",
+        String::from_utf8(output.stderr).unwrap()
+    );
+}
