@@ -1,7 +1,7 @@
 //! First sight of a user: the row, its identity, its credit accounts and one welcome grant, all in
 //! one transaction and safe when many requests of a new user arrive at once (platform contract 2.4).
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, prelude::Uuid};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqlErr, prelude::Uuid};
 
 use super::{
     AuthError,
@@ -99,11 +99,26 @@ pub async fn follow_address(
     if identity.keeper() == Keeper::Local || named.is_none_or(|named| named == profile.email) {
         return Ok(profile);
     }
-    let seen = identity.look_up(token, &claims).await?;
+    let seen = match identity.look_up(token, &claims).await {
+        Ok(seen) => seen,
+        Err(AuthError::Unavailable(reason)) => {
+            tracing::warn!(reason, "a changed address could not be looked up");
+            return Ok(profile);
+        }
+        Err(AuthError::RateLimited { .. }) => return Ok(profile),
+        Err(error) => return Err(error),
+    };
     let Some(email) = seen.email.filter(|email| *email != profile.email) else {
         return Ok(profile);
     };
-    if !identities::Entity::change_email(db, profile.id, &email).await? {
+    let is_changed = match identities::Entity::change_email(db, profile.id, &email).await {
+        // Somebody else got it at the same moment.
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+            false
+        }
+        outcome => outcome?,
+    };
+    if !is_changed {
         tracing::warn!(user.id = %profile.id, "a user's new address is another user's");
         return Ok(profile);
     }

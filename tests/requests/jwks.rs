@@ -32,7 +32,6 @@ async fn becomes(app: &TestApp, token: &str, wanted: u16) {
 async fn keys_are_fetched_once_and_anew_when_they_rotate() {
     let (old, new) = (SigningKey::p256("key-1"), SigningKey::ed25519("key-2"));
     let server = KeyServer::start(&[&old]).await;
-    server.set_max_age(3);
     over(&server)
         .set("/identity/jwks/proof_s", 0)
         .run(async |app| {
@@ -45,6 +44,7 @@ async fn keys_are_fetched_once_and_anew_when_they_rotate() {
             assert!(answers.iter().all(|answer| answer.status == 200));
             assert_eq!(server.asked(), 1, "many tokens at once fetch once");
             assert_eq!(status(app, &second).await, 401, "nobody knows this key yet");
+            server.set_max_age(3);
             server.publish(&[&old, &new]);
             becomes(app, &second, 200).await;
             assert_eq!(status(app, &first).await, 200, "both are published");
