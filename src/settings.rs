@@ -230,6 +230,8 @@ pub struct Realtime {
     pub ping_interval_ms: u64,
     pub ping_timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    /// Milliseconds between looks at whether a connected user may stay.
+    pub recheck_ms: u64,
 }
 
 /// Limits around generation.

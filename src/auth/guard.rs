@@ -1,5 +1,7 @@
 //! From a bearer token to a user: what every protected route asks first.
 
+use std::time::Duration;
+
 use sea_orm::DatabaseConnection;
 
 use super::{
@@ -34,13 +36,42 @@ pub async fn authenticate(
         Some(profile) => profile,
         None => first_sight::of_token(db, identity, token, &claims, welcome).await?,
     };
-    // Tokens from elsewhere are not ours to end: their subject proved itself there.
-    let is_ended =
-        identity.keeper() == Keeper::Local && claims.issued_at < profile.tokens_valid_from;
-    if profile.is_anonymized || is_ended {
+    if !may_enter(identity.keeper(), &profile, &claims) {
         return Err(AuthError::SessionInvalid);
     }
     Ok(Authenticated { profile, claims })
+}
+
+/// Whether a user lets the bearer of these claims in. Tokens from elsewhere are not ours to end: their
+/// subject proved itself there.
+fn may_enter(keeper: Keeper, profile: &Profile, claims: &Claims) -> bool {
+    let is_ended = keeper == Keeper::Local && claims.issued_at < profile.tokens_valid_from;
+    !profile.is_anonymized && !is_ended
+}
+
+/// Resolves when what a proven caller has open must end: with the token, or when a look at the user
+/// every `pause` finds the account deleted or fallen to another owner. An outage ends nothing.
+pub async fn until_ended(
+    db: DatabaseConnection,
+    keeper: Keeper,
+    known: Authenticated,
+    pause: Duration,
+) {
+    let Authenticated { profile, claims } = known;
+    let turned_away = async {
+        loop {
+            tokio::time::sleep(pause).await;
+            match users::Entity::find_profile(&db, profile.id).await {
+                Ok(Some(now)) if may_enter(keeper, &now, &claims) => {}
+                Ok(_) => return,
+                Err(error) => tracing::debug!(%error, "an open connection could not be checked"),
+            }
+        }
+    };
+    tokio::select! {
+        () = tokio::time::sleep(claims.time_left()) => {}
+        () = turned_away => {}
+    }
 }
 
 /// The token of an `Authorization` header: scheme `Bearer` in any case, then white space.

@@ -15,6 +15,10 @@ use loco_rs::prelude::*;
 use sea_orm::prelude::Uuid;
 
 use crate::{
+    auth::{
+        guard::{Authenticated, until_ended},
+        identity,
+    },
     http::{ApiError, ApiResult, Caller, ErrorCode, query::QueryParams},
     models::job_events::Entity,
     realtime::{Hub, JOB_UPDATE, JobUpdate, Kind, Seat, Start, Subscription},
@@ -151,20 +155,27 @@ fn answer(
 ) -> loco_rs::Result<Response> {
     let realtime: settings::Realtime = Settings::of(ctx)?.realtime.clone();
     let begin = begin.retry(Duration::from_millis(realtime.retry_ms));
-    let body = stream::iter([begin]).chain(updates(source, caller.claims.time_left()));
+    let known = Authenticated {
+        profile: caller.profile.clone(),
+        claims: caller.claims.clone(),
+    };
+    let keeper = identity::of(ctx)?.keeper();
+    let pause = Duration::from_millis(realtime.recheck_ms);
+    let end = until_ended(ctx.db.clone(), keeper, known, pause);
+    let body = stream::iter([begin]).chain(updates(source, end));
     let keep_alive = KeepAlive::new().interval(Duration::from_millis(realtime.keep_alive_ms));
     let stream = Sse::new(body.map(Ok::<_, Infallible>)).keep_alive(keep_alive);
     Ok(([UNBUFFERED], stream).into_response())
 }
 
-fn updates(source: Option<Source>, time_left: Duration) -> impl Stream<Item = Event> {
+fn updates(source: Option<Source>, end: impl Future<Output = ()>) -> impl Stream<Item = Event> {
     stream::unfold(source, |source| async {
         let mut source = source?;
         let update = source.updates.next().await?;
         let is_last = source.ends && update.is_final();
         Some((event(&update), (!is_last).then_some(source)))
     })
-    .take_until(tokio::time::sleep(time_left))
+    .take_until(end)
 }
 
 /// The routes of this family.

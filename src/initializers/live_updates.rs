@@ -91,6 +91,7 @@ pub fn routes(ctx: &AppContext) -> Result<Router<AppContext>> {
         keys: TokenKeys::of(ctx)?,
         identity: identity::of(ctx)?,
         welcome: settings.credits.welcome,
+        recheck: Duration::from_millis(settings.realtime.recheck_ms),
         hub: Arc::clone(&hub),
     };
     let (layer, io) = sockets::build(gate, &settings.realtime);

@@ -24,8 +24,8 @@ use super::{Hub, JOB_UPDATE, JobUpdate, Kind, Seat, Start, Subscription};
 use crate::{
     auth::{
         AuthError,
-        guard::{authenticate, bearer},
-        identity::Identity,
+        guard::{Authenticated, authenticate, bearer, until_ended},
+        identity::{Identity, Keeper},
         tokens::TokenKeys,
     },
     models::scalars::as_integer,
@@ -46,6 +46,8 @@ pub struct Gate {
     pub identity: Arc<dyn Identity>,
     /// Credits that a user gets who is first seen here.
     pub welcome: i64,
+    /// Pause between two looks at whether a connected user may stay.
+    pub recheck: Duration,
     pub hub: Arc<Hub>,
 }
 
@@ -70,7 +72,9 @@ struct Member {
     user_id: Uuid,
     /// The same user at its identity provider; clients may name either.
     subject: Uuid,
-    time_left: Duration,
+    known: Arc<Authenticated>,
+    keeper: Keeper,
+    recheck: Duration,
     gone: CancellationToken,
     commands: Arc<std::sync::Mutex<Option<mpsc::Receiver<Command>>>>,
     _seat: Arc<Seat>,
@@ -149,7 +153,9 @@ impl Gate {
         let member = Member {
             user_id,
             subject: known.claims.subject,
-            time_left: known.claims.time_left(),
+            known: Arc::new(known),
+            keeper: self.identity.keeper(),
+            recheck: self.recheck,
             gone: CancellationToken::new(),
             commands: Arc::new(std::sync::Mutex::new(Some(commands))),
             _seat: Arc::new(seat),
@@ -204,15 +210,16 @@ async fn serve(hub: &Arc<Hub>, socket: &SocketRef, member: &Member) {
     if !socket.connected() {
         member.gone.cancel();
     }
-    let expiry = tokio::time::sleep(member.time_left);
-    tokio::pin!(expiry);
+    let known = Authenticated::clone(&member.known);
+    let end = until_ended(hub.db().clone(), member.keeper, known, member.recheck);
+    tokio::pin!(end);
     let mut subscription: Option<Subscription> = None;
     loop {
         tokio::select! {
             biased;
             () = member.gone.cancelled() => return,
             () = hub.stopped() => return,
-            () = &mut expiry => {
+            () = &mut end => {
                 tell(socket, "TOKEN_EXPIRED", "The access token has expired; connect again with a new one");
                 socket.clone().disconnect().ok();
                 return;

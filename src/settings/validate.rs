@@ -242,6 +242,7 @@ fn live_updates(settings: &Settings, faults: &mut Vec<Fault>) {
         ("ping_interval_ms", realtime.ping_interval_ms),
         ("ping_timeout_ms", realtime.ping_timeout_ms),
         ("connect_timeout_ms", realtime.connect_timeout_ms),
+        ("recheck_ms", realtime.recheck_ms),
     ] {
         if value == 0 {
             faults.push(format!("settings.realtime.{name} must be above 0"));

@@ -8,6 +8,7 @@ use crate::support::{
     Answer, Builder, TestApp, google,
     google::{Google, id_claims},
     snapshot::stable,
+    sse::Stream,
     test_app, tokens,
 };
 
@@ -188,6 +189,8 @@ async fn the_owner_of_an_address_takes_it_from_who_registered_it_first() {
             );
             assert_eq!(change.await.status, 200);
 
+            let mut stream = Stream::open(app, "/api/events", token, None).await;
+
             let owner = show(app, &google.sign(&claims())).await;
             assert_eq!(owner.json["profile"]["id"], stranger["user"]["id"]);
             assert_eq!(
@@ -208,6 +211,10 @@ async fn the_owner_of_an_address_takes_it_from_who_registered_it_first() {
             let log_in = app.post("/api/auth/login", None, body).await;
             assert_eq!(log_in.status, 401, "the unproven password is gone");
             assert_eq!(app.count("select count(*) from users").await, 1);
+
+            while let Some(block) = stream.block().await {
+                assert_eq!(block.data, None, "the stranger sees nothing of the owner's");
+            }
 
             // From now on the address is proven: a second arrival ends nothing.
             let again = show(app, &google.sign(&claims())).await;
