@@ -129,10 +129,12 @@ impl Installation<'_> {
         self.spawn(command)
     }
 
-    /// Starts a worker process with further variables.
+    /// Starts a worker process with short leases and further variables.
     pub fn worker_with(&self, variables: &[(&str, &str)]) -> Process {
         let mut command = self.command(&["start", "--worker", "--no-banner"]);
-        command.envs(variables.iter().copied());
+        command
+            .env("DAYGEN_TEST_HEARTBEAT_MS", "600")
+            .envs(variables.iter().copied());
         self.spawn(command)
     }
 

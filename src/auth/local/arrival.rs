@@ -77,11 +77,12 @@ impl LocalAccounts {
         arrival: &Arrival<'_>,
     ) -> Result<Model, AuthError> {
         let user_id = account.user_id;
-        if linking::prove_address(txn, user_id).await? {
-            if account.password_hash.is_some() && !arrival.is_recovery {
-                self.post_in(txn, arrival.email, &Occasion::PasswordRemoved)
-                    .await?;
-            }
+        if linking::prove_address(txn, user_id).await?
+            && account.password_hash.is_some()
+            && !arrival.is_recovery
+        {
+            self.post_in(txn, arrival.email, &Occasion::PasswordRemoved)
+                .await?;
         }
         one_time_tokens::Entity::drop_of(txn, arrival.email).await?;
         local_accounts::Entity::touch_sign_in(txn, user_id).await?;
