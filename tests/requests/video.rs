@@ -64,7 +64,10 @@ async fn the_bodies_of_the_web_client_become_playable_videos() {
                 let fields: Vec<_> = answer.json.as_object().unwrap().keys().collect();
                 assert_eq!(fields, ["jobId"], "{provider}");
                 let again = app.send(request).await;
-                assert_eq!(again.json, answer.json, "{provider}: asked twice, made once");
+                assert_eq!(
+                    again.json, answer.json,
+                    "{provider}: asked twice, made once"
+                );
                 assert_eq!(again.header("idempotency-replayed"), Some("true"));
                 let id = answer.json["jobId"].as_str().unwrap();
                 let job = app.final_job(&user, id).await;
@@ -110,22 +113,63 @@ async fn bad_requests_are_refused_before_anything_is_written() {
             for (provider, body, status, text) in [
                 ("veo", json!({}), 400, "prompt should not be empty"),
                 ("veo", json!({"prompt": " "}), 400, "Prompt is required"),
-                ("veo", json!({"prompt": "a fox", "model": "sora-2"}), 400, "Unsupported model: sora-2"),
-                ("luma", json!({"prompt": "a fox", "model": "gen4_turbo"}), 400, "Unsupported model: gen4_turbo"),
-                ("kling", json!({"prompt": "a fox", "providerOptions": {"image_tail": frame}}), 400, "image_tail needs a first frame too."),
-                ("hailuo", json!({"prompt": "a fox", "imageBase64": "bm8gcGljdHVyZQ=="}), 400, "imageBase64 must be a PNG"),
-                ("wan", json!({"prompt": "a fox", "references": ["https://10.0.0.1/x.png"]}), 400, "references.0 must be a public https address."),
+                (
+                    "veo",
+                    json!({"prompt": "a fox", "model": "sora-2"}),
+                    400,
+                    "Unsupported model: sora-2",
+                ),
+                (
+                    "luma",
+                    json!({"prompt": "a fox", "model": "gen4_turbo"}),
+                    400,
+                    "Unsupported model: gen4_turbo",
+                ),
+                (
+                    "kling",
+                    json!({"prompt": "a fox", "providerOptions": {"image_tail": frame}}),
+                    400,
+                    "image_tail needs a first frame too.",
+                ),
+                (
+                    "hailuo",
+                    json!({"prompt": "a fox", "imageBase64": "bm8gcGljdHVyZQ=="}),
+                    400,
+                    "imageBase64 must be a PNG",
+                ),
+                (
+                    "wan",
+                    json!({"prompt": "a fox", "references": ["https://10.0.0.1/x.png"]}),
+                    400,
+                    "references.0 must be a public https address.",
+                ),
                 ("sora", json!({"prompt": "a fox"}), 404, ""),
             ] {
-                let answer = app.post(&format!("/api/video/{provider}"), Some(&user.token), body).await;
+                let answer = app
+                    .post(&format!("/api/video/{provider}"), Some(&user.token), body)
+                    .await;
                 assert_eq!(answer.status, status, "{provider}: {}", answer.json);
                 let error = answer.json["error"].as_str().unwrap_or_default();
                 assert!(error.contains(text), "{provider}: {error}");
             }
-            assert_eq!(app.post("/api/video/veo", None, json!({"prompt": "a fox"})).await.status, 401);
+            assert_eq!(
+                app.post("/api/video/veo", None, json!({"prompt": "a fox"}))
+                    .await
+                    .status,
+                401
+            );
             app.leave_credits(&user, 4).await;
-            let answer = app.post("/api/video/veo", Some(&user.token), json!({"prompt": "a fox"})).await;
-            assert_eq!((answer.status, &answer.json["code"]), (402, &json!("INSUFFICIENT_CREDITS")));
+            let answer = app
+                .post(
+                    "/api/video/veo",
+                    Some(&user.token),
+                    json!({"prompt": "a fox"}),
+                )
+                .await;
+            assert_eq!(
+                (answer.status, &answer.json["code"]),
+                (402, &json!("INSUFFICIENT_CREDITS"))
+            );
             assert_eq!(app.count("select count(*) from jobs").await, 0);
             assert!(app.bucket.keys("").is_empty());
         })
@@ -148,9 +192,14 @@ async fn without_keys_and_demo_every_route_names_its_key() {
                 ("seedance", "ARK_API_KEY"),
             ] {
                 let path = format!("/api/video/{provider}");
-                let answer = app.post(&path, Some(&user.token), json!({"prompt": "a fox"})).await;
+                let answer = app
+                    .post(&path, Some(&user.token), json!({"prompt": "a fox"}))
+                    .await;
                 assert_eq!(answer.status, 503, "{provider}: {}", answer.json);
-                assert_eq!(answer.json["error"], format!("{variable} is not configured"));
+                assert_eq!(
+                    answer.json["error"],
+                    format!("{variable} is not configured")
+                );
             }
             assert_eq!(app.count("select count(*) from jobs").await, 0);
         })
