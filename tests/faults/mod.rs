@@ -5,5 +5,6 @@ mod chaos;
 mod keyed;
 mod kill;
 mod long;
+mod memory;
 mod start;
 mod upstream;

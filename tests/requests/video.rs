@@ -111,7 +111,7 @@ async fn bad_requests_are_refused_before_anything_is_written() {
             let user = app.user().await;
             let frame = pictures::data_url(16, 16);
             for (provider, body, status, text) in [
-                ("veo", json!({}), 400, "prompt should not be empty"),
+                ("veo", json!({}), 400, "prompt must be a string"),
                 ("veo", json!({"prompt": " "}), 400, "Prompt is required"),
                 (
                     "veo",

@@ -284,6 +284,17 @@ impl Process {
             .unwrap();
     }
 
+    /// The most memory it ever had, MiB.
+    pub fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib: u64 = line
+            .and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|kib| kib.parse().ok())
+            .unwrap();
+        kib / 1024
+    }
+
     /// SIGSTOP: it lives, but nothing of it runs.
     pub fn freeze(&self) {
         self.signal("-STOP");
