@@ -42,6 +42,8 @@ class Installation:
             "DAYGEN_HOME": str(self.home),
             "PORT": str(self.port),
             "BINDING": "127.0.0.1",
+            # All users sign up from this machine.
+            "SIGN_UPS_PER_ADDRESS": "1000000",
             **settings,
         }
 
