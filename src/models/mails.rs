@@ -56,7 +56,10 @@ impl Entity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim(db: &impl ConnectionTrait, lease_s: i64) -> Result<Option<Claimed>, DbErr> {
+    pub async fn take_next(
+        db: &impl ConnectionTrait,
+        lease_s: i64,
+    ) -> Result<Option<Claimed>, DbErr> {
         Claimed::find_by_statement(statement(
             "update mails set tries = tries + 1,
                     next_try_at = clock_timestamp() + $1 * interval '1 second'

@@ -38,7 +38,7 @@ impl BackgroundWorker<JobArgs> for MailWorker {
         let settings = Settings::of(&self.ctx)?;
         let limit = Duration::from_millis(settings.mail.send_timeout_ms).as_secs();
         let lease_s = i64::try_from(limit.saturating_add(LEASE_SPARE_S)).unwrap_or(i64::MAX);
-        let Some(mail) = mails::Entity::claim(&self.ctx.db, lease_s).await? else {
+        let Some(mail) = mails::Entity::take_next(&self.ctx.db, lease_s).await? else {
             return Ok(());
         };
         if mail.is_late {

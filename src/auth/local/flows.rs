@@ -32,7 +32,7 @@ pub enum Arrived {
 }
 
 impl LocalAccounts {
-    /// Exchanges a code for a session. A code is gone with its first use, also with a wrong verifier.
+    /// Exchanges a code for a session. A code is gone with its use; a wrong verifier does not use it.
     ///
     /// # Errors
     /// [`AuthError::FlowNotFound`], [`AuthError::FlowExpired`], [`AuthError::BadVerifier`].
@@ -41,16 +41,12 @@ impl LocalAccounts {
         let flow = auth_flows::Entity::take_by_code(&txn, &digest(code))
             .await?
             .ok_or(AuthError::FlowNotFound)?;
-        let refusal = if flow.is_expired {
-            Some(AuthError::FlowExpired)
-        } else if !challenge_of(&flow)?.is_some_and(|challenge| challenge.is_met_by(verifier)) {
-            Some(AuthError::BadVerifier)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            txn.commit().await?;
-            return Err(refusal);
+        // Leaving without a commit puts the code back: whoever can show the verifier still may.
+        if flow.is_expired {
+            return Err(AuthError::FlowExpired);
+        }
+        if !challenge_of(&flow)?.is_some_and(|challenge| challenge.is_met_by(verifier)) {
+            return Err(AuthError::BadVerifier);
         }
         let user_id = flow.user_id.ok_or(AuthError::FlowNotFound)?;
         let session = self.open_session(&txn, user_id, &flow.method).await?;
