@@ -182,7 +182,10 @@ impl Gates {
 
     /// Reports how a call to a job's provider went.
     pub async fn observe<T>(&self, job: &Claimed, call: Call, outcome: &Result<T, ProviderError>) {
-        self.health.observe(&job.provider, outcome).await;
+        // That a task may be looked at does not show that work is taken.
+        if call == Call::Submit || outcome.is_err() {
+            self.health.observe(&job.provider, outcome).await;
+        }
         let noted = match (verdict(outcome), outcome) {
             (Verdict::Works, _) => self.note_success(&job.provider, call).await,
             (Verdict::Fails, Err(error)) => self.note_failure(&job.provider, call, error).await,

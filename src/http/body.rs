@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::error::{ApiError, ApiResult, ErrorCode};
 use crate::{
     settings::Settings,
-    storage::{Intake, Share},
+    storage::{Intake, Received, Share},
 };
 
 /// Bytes beyond the limit that are read and thrown away, so that a client which only listens after
@@ -88,17 +88,7 @@ pub(super) async fn large_json(
             share: Share::none(),
         });
     }
-    let mut body = request.into_body().into_data_stream().map_err(|_| {
-        ApiError::bad_request(ErrorCode::InvalidJson, "The request body ended too early.")
-    });
-    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-    let received = match intake.receive(&mut body, limit).await {
-        Ok(received) => received,
-        Err(error) => {
-            linger(&mut body).await;
-            return Err(error);
-        }
-    };
+    let received = receive(request.into_body(), limit, intake).await?;
     if !received.is_large() {
         let bytes = received.read().await?;
         return Ok(Large {
@@ -130,6 +120,24 @@ pub(super) async fn large_json(
         hash,
         share,
     })
+}
+
+/// Receives a body within the budgets of the process.
+///
+/// # Errors
+/// 413 beyond `limit`, 400 when the client breaks off, 503 when too much is on its way already.
+pub(super) async fn receive(body: Body, limit: usize, intake: &Intake) -> ApiResult<Received> {
+    let mut body = body.into_data_stream().map_err(|_| {
+        ApiError::bad_request(ErrorCode::InvalidJson, "The request body ended too early.")
+    });
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    match intake.receive(&mut body, limit).await {
+        Ok(received) => Ok(received),
+        Err(error) => {
+            linger(&mut body).await;
+            Err(error)
+        }
+    }
 }
 
 /// Reads on for a while and throws away what comes, so that a client which only listens after it has sent

@@ -10,10 +10,11 @@ use loco_rs::app::AppContext;
 use serde_json::{Map, Value};
 
 use super::{
-    body::read_limited,
+    body::receive,
     error::{ApiError, ApiResult, ErrorCode},
     idempotency::KeyedBody,
 };
+use crate::storage::Intake;
 
 /// Largest file, bytes.
 const FILE_BYTES: usize = 12 * 1024 * 1024;
@@ -45,9 +46,13 @@ impl FromRequest<AppContext> for KeyedForm {
 
     async fn from_request(request: Request, ctx: &AppContext) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
-        let bytes = read_limited(body, FILE_BYTES.saturating_add(TEXT_BYTES))
+        let intake = Intake::of(ctx)?;
+        let received = receive(body, FILE_BYTES.saturating_add(TEXT_BYTES), &intake)
             .await
             .map_err(too_large_or)?;
+        // The form, and the file that is taken out of it.
+        let share = intake.share(received.size().saturating_mul(2)).await?;
+        let bytes = received.read().await?;
         let mut again = Request::new(Body::from(bytes));
         again.headers_mut().clone_from(&parts.headers);
         DefaultBodyLimit::disable().apply(&mut again);
@@ -56,7 +61,7 @@ impl FromRequest<AppContext> for KeyedForm {
             // Another body, or none: nothing is given.
             Err(_) => (Map::new(), None),
         };
-        let body = KeyedBody::of_form(&parts, ctx, fields, file.as_ref()).await?;
+        let body = KeyedBody::of_form(&parts, ctx, fields, file.as_ref(), share).await?;
         Ok(Self { body, file })
     }
 }

@@ -85,33 +85,35 @@ impl KeyedBody {
         ctx: &AppContext,
         fields: Map<String, Value>,
         file: Option<&Upload>,
+        share: Share,
     ) -> ApiResult<Self> {
         let Some(text) = key_of(&parts.headers)? else {
             return Ok(Self {
                 fields,
                 key: None,
-                share: Share::none(),
+                share,
             });
         };
         let http = &Settings::of(ctx)?.http;
-        let content = [
-            Value::Object(fields.clone()).to_string().into_bytes(),
-            file.map(|file| file.bytes.to_vec()).unwrap_or_default(),
-        ]
-        .concat();
+        let texts = Value::Object(fields.clone()).to_string();
+        let bytes = file.map(|file| file.bytes.clone()).unwrap_or_default();
+        let hashed = tokio::task::spawn_blocking(move || {
+            let digest = Sha256::new().chain_update(texts).chain_update(bytes);
+            digest.finalize().to_vec()
+        });
+        let body_hash = hashed.await.map_err(|error| {
+            tracing::error!(%error, "a form could not be hashed");
+            ApiError::internal()
+        })?;
         let path = parts.uri.path().trim_end_matches('/');
         let key = Some(Key {
             text,
             route: format!("{} {path}", parts.method),
-            body_hash: hash(content).await?,
+            body_hash,
             keep_hours: http.idempotency_hours,
             lease_ms: http.idempotency_lease_ms,
         });
-        Ok(Self {
-            fields,
-            key,
-            share: Share::none(),
-        })
+        Ok(Self { fields, key, share })
     }
 
     /// Parts the body into its fields, what the caller's request is stored under if it has a key, and the
@@ -149,16 +151,6 @@ fn key_of(headers: &HeaderMap) -> ApiResult<Option<String>> {
             ),
         )),
     }
-}
-
-/// The hash of a form's content, made beside the event loop: a file is large.
-async fn hash(content: Vec<u8>) -> ApiResult<Vec<u8>> {
-    tokio::task::spawn_blocking(move || Sha256::digest(&content).to_vec())
-        .await
-        .map_err(|error| {
-            tracing::error!(%error, "a form could not be hashed");
-            ApiError::internal()
-        })
 }
 
 /// The answer of a creating POST: made now, or stored by the same request before.

@@ -1,4 +1,4 @@
-//! Scenes through the demo provider: templates, the form with its refusals, and a job to its end.
+//! Scenes: templates, the form with its refusals, jobs through the demo provider and through Ideogram.
 
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
@@ -7,6 +7,7 @@ use crate::support::{
     Answer, TestApp, TestUser, pictures,
     snapshot::{redact, stable},
     test_app,
+    upstream::{Reply, Script, Upstream},
 };
 
 const PATH: &str = "/api/scene/generate";
@@ -211,6 +212,44 @@ async fn base_images_come_from_where_the_settings_say() {
             assert_eq!(app.final_job(&user, &id).await["status"], "COMPLETED");
             let missing = send(app, &user, form("fantasy-castle"), None).await;
             insta::assert_json_snapshot!("scene_no_base_image", stable(&missing, &[]));
+            assert_eq!(app.credits(&user).await, 19);
+        })
+        .await;
+}
+
+/// With its key, Ideogram remixes the base image with the person; what it refuses costs nothing.
+#[tokio::test]
+async fn a_scene_goes_to_the_provider_with_both_pictures() {
+    let upstream = Upstream::start(crate::providers::ideogram::SPEC.api).await;
+    let refused = Reply::Fixture("moderated_prompt".to_owned());
+    upstream.script(1, "submit", Script::always(refused));
+    test_app()
+        .worker()
+        .upstream(&upstream)
+        .run(async |app| {
+            let user = app.user().await;
+            let ask = async |case: usize| {
+                let form = Form::new()
+                    .text("styleOptionId", "female-lifestyle-sun-and-sea")
+                    .text("styleType", "AUTO")
+                    .text("personalizationNote", format!("[case {case}]"))
+                    .part("characterImage", person());
+                let answer = send(app, &user, form, None).await;
+                let id = answer.json["jobId"].as_str().unwrap().to_owned();
+                app.final_job(&user, &id).await
+            };
+            let job = ask(0).await;
+            assert_eq!(job["status"], "COMPLETED", "{job}");
+            assert_eq!(job["metadata"]["template"]["id"], "preset-sun-and-sea");
+            let calls = upstream.calls(0, "submit");
+            assert_eq!(calls.len(), 1);
+            // What is in the form is a snapshot of the provider's suite.
+            assert_eq!(calls[0].path, "/v1/ideogram-v3/remix");
+            let person = pictures::png(32, 48);
+            let body = &calls[0].body;
+            assert!(body.windows(person.len()).any(|window| window == person));
+            assert_eq!(ask(1).await["status"], "FAILED");
+            assert_eq!(upstream.calls(1, "submit").len(), 1);
             assert_eq!(app.credits(&user).await, 19);
         })
         .await;
