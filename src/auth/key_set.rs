@@ -115,7 +115,8 @@ impl KeySet {
                 Err(_) if known.is_some() => return self.0.judge(id),
                 Err(_) => Arc::clone(&self.0.fetching).lock_owned().await,
             };
-            if self.0.may_fetch(&self.0.state()) {
+            // Whoever waited takes what the one before it brought.
+            if self.0.state().tried == state.tried {
                 let inner = Arc::clone(&self.0);
                 // A task of its own: a caller that hangs up must not spoil the fetch for all others.
                 let fetch = tokio::spawn(async move {
