@@ -175,8 +175,8 @@ impl GoTrue {
     pub fn mailed_hash(&self, kind: &str, email: &str) -> String {
         let held = self.held();
         let wanted = (kind.to_owned(), email.to_owned());
-        let found = held.hashes.iter().filter(|(_, about)| **about == wanted);
-        found.last().unwrap().0.clone()
+        let mut found = held.hashes.iter().filter(|(_, about)| **about == wanted);
+        found.next_back().unwrap().0.clone()
     }
 
     /// Calls since the last time, as `METHOD /path?query` with their bodies.
