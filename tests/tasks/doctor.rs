@@ -1,6 +1,6 @@
 //! What `cargo loco doctor` says of the parts outside the process.
 
-use daygen::initializers::outside_parts::parts;
+use daygen::{generation::registry::provider_names, initializers::outside_parts::parts};
 use loco_rs::app::Initializer;
 
 use crate::support::{
@@ -40,16 +40,19 @@ async fn the_doctor_tells_what_is_configured_what_stands_in_and_what_is_away() {
         .run(async |app| {
             let (lines, is_well) = lines(app).await;
             assert!(is_well, "{lines:?}");
+            let (parts, providers) = lines.split_at(4);
             assert_eq!(
-                lines,
+                parts,
                 [
                     "database: configured (PostgreSQL at 127.0.0.1:[port])",
                     "queue: configured (apalis on Postgres)",
                     "cloud tasks: not in use (the queue in PostgreSQL carries generation jobs)",
                     "storage: configured (bucket test-bucket at 127.0.0.1:[port])",
-                    "provider flux: stand-in (pictures of the demo provider)",
                 ]
             );
+            let demo = |name| format!("provider {name}: stand-in (results of the demo provider)");
+            let expected: Vec<String> = provider_names().into_iter().map(demo).collect();
+            assert_eq!(providers, expected);
         })
         .await;
     let tasks = CloudTasks::start().await;
@@ -65,7 +68,8 @@ async fn the_doctor_tells_what_is_configured_what_stands_in_and_what_is_away() {
             assert!(
                 up[3].starts_with("storage: unreachable (bucket test-bucket at 127.0.0.1:[port]")
             );
-            assert_eq!(up[4], "provider flux: configured (127.0.0.1:[port])");
+            let flux = "provider flux: configured (127.0.0.1:[port])".to_owned();
+            assert!(up.contains(&flux), "{up:?}");
             tasks.set_outage(Some(Outage::Refused));
             let down = app
                 .until("nobody to listen", || async {
