@@ -45,13 +45,13 @@ async fn faults_with_successes_between_them_open_no_breaker() {
             let id = app.batch(&user, &prompts, 1).await;
             let job = app.final_job(&user, &id).await;
             assert_eq!(job["metadata"]["resultCount"], 6, "{job}");
-            let clean = "select count(*) from provider_gates where failures = 0 and trips = 0 and open_until is null";
+            let clean = "select count(*) from provider_gates where provider = 'flux' and failures = 0 and trips = 0 and open_until is null";
             assert_eq!(app.count(clean).await, 1);
             // Looks are counted by themselves: those that succeed do not excuse submissions that fail.
             bfl.fail_submissions((0..2).map(|_| (500, json!({"detail": "down"}))));
             app.generate(&user, json!({"prompt": "a fox"})).await;
             app.until("the breaker to open", || async {
-                let open = "select count(*) from provider_gates where open_until > now()";
+                let open = "select count(*) from provider_gates where provider = 'flux' and open_until > now()";
                 (app.count(open).await == 1).then_some(())
             })
             .await;
@@ -68,7 +68,7 @@ async fn a_probe_without_a_verdict_keeps_nobody_waiting() {
         .set("/generation/breaker", breaker(1))
         .run(async |app| {
             let user = app.user().await;
-            let closed = "select count(*) from provider_gates where open_until is null";
+            let closed = "select count(*) from provider_gates where provider = 'flux' and open_until is null";
 
             // A refusal of the request shows that the provider works.
             half_open(app).await;
@@ -122,7 +122,7 @@ async fn a_batch_tries_a_provider_out_with_one_item() {
             let id = app.batch(&user, &["a", "b", "c", "d", "e"], 5).await;
             bfl.arrived(Point::Submit, 5).await;
             app.until("the breaker to open", || async {
-                let open = "select count(*) from provider_gates where open_until > now()";
+                let open = "select count(*) from provider_gates where provider = 'flux' and open_until > now()";
                 (app.count(open).await == 1).then_some(())
             })
             .await;
@@ -159,7 +159,7 @@ async fn a_batch_takes_a_place_and_a_start_for_each_of_its_tasks() {
             let batch = app.batch(&one, &["a", "b", "c", "d"], 4).await;
             bfl.arrived(Point::Poll, 2).await;
             let single = app.generate(&other, json!({"prompt": "a fox"})).await;
-            let gate = "select (running * 100 - floor(tokens))::bigint from provider_gates";
+            let gate = "select (running * 100 - floor(tokens))::bigint from provider_gates where provider = 'flux'";
             assert_eq!(
                 app.count(gate).await,
                 203,
