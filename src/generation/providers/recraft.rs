@@ -89,7 +89,7 @@ impl Recraft {
         input: &Input,
         references: &[Reference],
     ) -> Result<Made, ProviderError> {
-        let (fields, _, _) = body::build(input, self.model(input), references.len())?;
+        let fields = body::build(input, self.model(input), references.len())?.fields;
         let Some(picture) = references.first() else {
             let call = self.api.post(&["images", "generations"]);
             return call.json(Value::Object(fields)).send().await?.read();
@@ -167,8 +167,11 @@ impl Provider for Recraft {
                 warnings: options.finish(),
             });
         }
-        let (_, outputs, warnings) = body::build(input, self.model(input), references)?;
-        Ok(Checked { outputs, warnings })
+        let wanted = body::build(input, self.model(input), references)?;
+        Ok(Checked {
+            outputs: wanted.count,
+            warnings: wanted.warnings,
+        })
     }
 
     fn check_given(&self, input: &Input, given: &GivenPicture) -> Result<(), RequestError> {

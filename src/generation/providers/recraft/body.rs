@@ -88,16 +88,21 @@ impl Family {
     }
 }
 
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    pub fields: Map<String, Value>,
+    /// Pictures that will be made.
+    pub count: u32,
+    pub warnings: Vec<String>,
+}
+
 /// The fields for `model`, with or without a given picture, how many pictures they ask for, and what
 /// of the request they leave out or change. Those beside a picture are texts and numbers only.
 ///
 /// # Errors
 /// [`RequestError::InvalidOption`] for values that the API refuses.
-pub fn build(
-    input: &Input,
-    model: &str,
-    references: usize,
-) -> Result<(Map<String, Value>, u32, Vec<String>), RequestError> {
+pub fn build(input: &Input, model: &str, references: usize) -> Result<Wanted, RequestError> {
     let family = Family::of(model);
     let mut options = Options::of(input)?;
     if input.prompt.chars().count() > family.max_prompt() {
@@ -143,7 +148,11 @@ pub fn build(
             "Vector pictures (SVG) are not supported; choose another style or model.",
         ));
     }
-    Ok((fields, count, options.finish()))
+    Ok(Wanted {
+        fields,
+        count,
+        warnings: options.finish(),
+    })
 }
 
 fn styles(
@@ -165,9 +174,9 @@ fn styles(
         return Err(invalid("style and style_id cannot be given together"));
     }
     if takes_layout && let Some(layout) = options.value("text_layout") {
-        if !layout
+        if layout
             .as_array()
-            .is_some_and(|texts| texts.len() <= LAYOUT_MAX)
+            .is_none_or(|texts| texts.len() > LAYOUT_MAX)
         {
             return Err(invalid("text_layout must be a list of {text, bbox}"));
         }
@@ -189,7 +198,7 @@ fn controls(value: &Value) -> Result<Value, RequestError> {
     let level = fields
         .get("artistic_level")
         .filter(|level| !level.is_null());
-    if level.is_some_and(|level| !level.as_u64().is_some_and(|level| level <= 5)) {
+    if level.is_some_and(|level| level.as_u64().is_none_or(|level| level > 5)) {
         return Err(invalid(
             "controls.artistic_level must be an integer between 0 and 5",
         ));
