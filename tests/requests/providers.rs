@@ -31,8 +31,8 @@ async fn operators_see_what_is_wrong_with_an_account_until_it_is_over() {
             let user = app.user().await;
             let openai = async || {
                 let all = app.get(PATH, None).await.json;
-                let of = all["providers"].as_array().unwrap().iter();
-                of.cloned().find(|one| one["provider"] == "openai").unwrap()
+                let mut of = all["providers"].as_array().unwrap().iter();
+                of.find(|one| one["provider"] == "openai").cloned().unwrap()
             };
             let picture = async |prompt: &str| {
                 let path = "/api/image/chatgpt";

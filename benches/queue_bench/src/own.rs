@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 use daygen::{
     app::App,
-    auth::first_sight,
+    auth::{first_sight, identity::Keeper},
     jobs::{
         admission,
         leases::Leases,
@@ -230,7 +230,7 @@ pub async fn make_users(
             avatar_url: None,
         };
         let txn = begin(&ctx.db).await?;
-        first_sight::create(&txn, &user, "local", CREDITS).await?;
+        first_sight::create(&txn, &user, Keeper::Local, CREDITS).await?;
         txn.commit().await?;
     }
     Ok(json!({ "users": count }))

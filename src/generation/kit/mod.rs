@@ -17,6 +17,8 @@ pub use options::{Options, nearest_ratio, nearest_size};
 pub use pictures::{check_picture, data_url, decode, encode};
 pub use repeat::repeated;
 
+use serde_json::{Map, Value};
+
 use super::{
     RequestError,
     error::{FaultClass, ProviderError},
@@ -40,3 +42,7 @@ async fn blocking<T: Send + 'static>(
         .await
         .map_err(|error| ProviderError::new(FaultClass::Transient, error.to_string()))
 }
+
+/// The fields of a call, what else is known of it, and what of the request it leaves out or changes, as
+/// sentences.
+pub type Wanted<T> = Result<(Map<String, Value>, T, Vec<String>), RequestError>;

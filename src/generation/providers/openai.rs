@@ -11,7 +11,7 @@ use crate::{
     generation::{
         RequestError,
         error::ProviderError,
-        kit::{Access, Api, Form, KeyIn, Options, Reply, Verdict, decode, nearest_size},
+        kit::{Access, Api, Form, KeyIn, Options, Reply, Verdict, Wanted, decode, nearest_size},
         provider::{Checked, Pace, Provider, Submission, Work},
         request::{Input, Kind},
     },
@@ -69,11 +69,7 @@ impl OpenAi {
     }
 
     /// The fields of the call, how many pictures it makes, and what of the request is left out or changed.
-    fn fields(
-        &self,
-        input: &Input,
-        references: usize,
-    ) -> Result<(Map<String, Value>, u32, Vec<String>), RequestError> {
+    fn fields(&self, input: &Input, references: usize) -> Wanted<u32> {
         let model = self.api.upstream(Kind::Image, &input.model);
         let mut options = Options::of(input)?;
         let mut fields = Map::new();

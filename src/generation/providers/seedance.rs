@@ -11,7 +11,7 @@ use crate::{
     generation::{
         RequestError,
         error::{FaultClass, ProviderError},
-        kit::{Access, Api, KeyIn, Options, Reply, Verdict, data_url, encode},
+        kit::{Access, Api, KeyIn, Options, Reply, Verdict, Wanted, data_url, encode},
         provider::{Checked, GivenPicture, Output, Pace, Provider, Status, Submission, Task, Work},
         request::{Input, Kind},
     },
@@ -51,11 +51,7 @@ impl Seedance {
     }
 
     /// The body of a request without its content, how many frames are used, and the warnings.
-    fn body(
-        &self,
-        input: &Input,
-        frames: usize,
-    ) -> Result<(Map<String, Value>, usize, Vec<String>), RequestError> {
+    fn body(&self, input: &Input, frames: usize) -> Wanted<usize> {
         let mut options = Options::of(input)?;
         let mut body = Map::new();
         let model = self.api.upstream(Kind::Video, &input.model);

@@ -12,7 +12,7 @@ use crate::{
     generation::{
         RequestError,
         error::{FaultClass, ProviderError},
-        kit::{Access, Api, KeyIn, Options, Reply, Verdict, encode},
+        kit::{Access, Api, KeyIn, Options, Reply, Verdict, Wanted, encode},
         provider::{
             Checked, GivenPicture, Output, Pace, Provider, Reference, Status, Submission, Task,
             Work,
@@ -95,10 +95,7 @@ impl Veo {
     }
 
     /// The body of a request without its pictures, and its warnings.
-    fn body(
-        input: &Input,
-        frames: usize,
-    ) -> Result<(Map<String, Value>, Value, Vec<String>), RequestError> {
+    fn body(input: &Input, frames: usize) -> Wanted<Value> {
         let mut options = Options::of(input)?;
         let mut parameters = Map::new();
         let ratio = options.ratio(&["16:9", "9:16"]).unwrap_or("16:9");

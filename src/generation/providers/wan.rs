@@ -11,7 +11,7 @@ use crate::{
     generation::{
         RequestError,
         error::{FaultClass, ProviderError},
-        kit::{Access, Api, KeyIn, Options, Verdict, data_url, encode},
+        kit::{Access, Api, KeyIn, Options, Verdict, Wanted, data_url, encode},
         provider::{Checked, GivenPicture, Output, Pace, Provider, Status, Submission, Task, Work},
         request::{Input, Kind},
     },
@@ -58,11 +58,7 @@ impl Wan {
     }
 
     /// Input and parameters of a request without its picture, and its warnings.
-    fn body(
-        &self,
-        input: &Input,
-        frames: usize,
-    ) -> Result<(Map<String, Value>, Map<String, Value>, Vec<String>), RequestError> {
+    fn body(&self, input: &Input, frames: usize) -> Wanted<Map<String, Value>> {
         let mut options = Options::of(input)?;
         let (mut given, mut parameters) = (Map::new(), Map::new());
         given.insert("prompt".into(), input.prompt.as_str().into());
