@@ -19,9 +19,9 @@ mod m20261122_000009_operations;
 mod m20261122_000010_job_items;
 mod m20261122_000011_fairness;
 mod m20261122_000012_places;
-mod m20261122_000012_sign_in;
-mod m20261122_000020_identities;
-mod m20261123_000012_provider_faults;
+mod m20261122_000013_sign_in;
+mod m20261122_000014_identities;
+mod m20261122_000015_provider_faults;
 
 /// Key of the advisory lock that serialises migrations (the bytes of "daygen").
 const MIGRATION_LOCK: i64 = 0x6461_7967_656e;
@@ -55,9 +55,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000010_job_items::Migration),
             Box::new(m20261122_000011_fairness::Migration),
             Box::new(m20261122_000012_places::Migration),
-            Box::new(m20261122_000012_sign_in::Migration),
-            Box::new(m20261122_000020_identities::Migration),
-            Box::new(m20261123_000012_provider_faults::Migration),
+            Box::new(m20261122_000013_sign_in::Migration),
+            Box::new(m20261122_000014_identities::Migration),
+            Box::new(m20261122_000015_provider_faults::Migration),
             // inject-above (do not remove this comment)
         ]
     }

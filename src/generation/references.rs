@@ -1,17 +1,16 @@
 //! Reference images on their way in: decoded, looked at, and put into the bucket under `inputs/`.
 //! User-given addresses are fetched here through the guarded fetcher; no provider ever sees them.
 
+mod decode;
+
 use std::time::Duration;
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sea_orm::{DatabaseConnection, prelude::Uuid};
 use serde_json::{Map, Value};
 
+use self::decode::decode_beside;
 use super::{
     RequestError,
     pipeline::Pipeline,
@@ -23,10 +22,7 @@ use crate::{
     models::{object_deletions, r2_files},
     net::{Hosts, NetError, Policy},
     settings::{self, Settings},
-    storage::{
-        Folder, ImageKind, IntakeError, ObjectKey, Received, Share, Storage, StorageError,
-        intake::SMALL_BYTES,
-    },
+    storage::{Folder, ImageKind, IntakeError, ObjectKey, Received, Share, Storage, StorageError},
 };
 
 /// Time a user's address may take to give its image.
@@ -59,11 +55,6 @@ const NESTED_IMAGE_OPTIONS: [&str; 4] = [
 ];
 /// How an option refers to a picture that was taken out of it: this and its place among all.
 const PLACE_PREFIX: &str = "reference:";
-
-const PERMISSIVE: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PERMISSIVE);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PERMISSIVE);
 
 /// An image with its real type.
 #[derive(Debug, Clone)]
@@ -336,46 +327,8 @@ impl Pipeline {
     }
 }
 
-/// Decodes large texts beside the event loop.
-async fn decode_beside(name: &str, text: String) -> Result<Bytes, RequestError> {
-    if text.len() <= SMALL_BYTES {
-        return decode(name, &text);
-    }
-    let owned = name.to_owned();
-    tokio::task::spawn_blocking(move || decode(&owned, &text))
-        .await
-        .map_err(|_| RequestError::InvalidReference(format!("{name} could not be decoded.")))?
-}
-
 fn is_address(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
-}
-
-fn decode(name: &str, text: &str) -> Result<Bytes, RequestError> {
-    let invalid = || RequestError::InvalidReference(format!("{name} must be valid base64."));
-    let encoded = match text.strip_prefix("data:") {
-        None => text,
-        Some(rest) => {
-            let (head, data) = rest.split_once(',').ok_or_else(invalid)?;
-            if !head.to_ascii_lowercase().ends_with(";base64") {
-                return Err(invalid());
-            }
-            data
-        }
-    };
-    let encoded = encoded.trim();
-    if encoded.is_empty() {
-        return Err(invalid());
-    }
-    let engine = if encoded.contains(['-', '_']) {
-        &URL_SAFE
-    } else {
-        &STANDARD
-    };
-    engine
-        .decode(encoded)
-        .map(Bytes::from)
-        .map_err(|_| invalid())
 }
 
 /// Stores the images under `inputs/` and notes them for deletion in case their job never comes to be.
